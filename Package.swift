@@ -1,0 +1,50 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every Swift target is built with the language's upcoming rules on.
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+]
+
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+    name: "swift-multiprocessing",
+    products: [
+        .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+    ],
+    targets: [
+        // The layers, lowest first: each may import only those above it in this list.
+        .target(name: "_MultiprocessingShims"),
+        .target(
+            name: "MultiprocessingSystem",
+            dependencies: ["_MultiprocessingShims", system],
+            swiftSettings: swiftSettings
+        ),
+        .target(
+            name: "MultiprocessingWire",
+            dependencies: ["_MultiprocessingShims"],
+            swiftSettings: swiftSettings
+        ),
+        .target(
+            name: "Multiprocessing",
+            dependencies: ["MultiprocessingSystem", "MultiprocessingWire", system],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MultiprocessingWireTests",
+            dependencies: ["MultiprocessingWire"],
+            swiftSettings: swiftSettings
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,2 @@
+// What the Swift layers need from C: see each header for why it is not Swift.
+#pragma once
