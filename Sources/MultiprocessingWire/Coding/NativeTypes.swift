@@ -1,0 +1,91 @@
+/// A type whose values the coder writes and reads itself, without their `encode(to:)` and `init(from:)`.
+protocol NativeValue: Codable, SendableMetatype {
+    /// Writes the value of this type that `pointer` points to.
+    static func write(_ pointer: UnsafeRawPointer, to state: EncodingState) throws
+    /// Writes it as an element of the unkeyed container on top.
+    static func writeElement(_ pointer: UnsafeRawPointer, to state: EncodingState) throws
+    /// Reads a value of this type; nil means that `init(from:)` has to do it.
+    static func read(_ value: WireValue, from state: DecodingState) throws -> Self?
+}
+
+extension NativeValue {
+    static func writeElement(_ pointer: UnsafeRawPointer, to state: EncodingState) throws {
+        try state.unpack()
+        try write(pointer, to: state)
+        state.current.count += 1
+    }
+
+    /// Reads a value of this type, which `Result` is.
+    static func read<Result>(
+        as type: Result.Type,
+        _ value: WireValue,
+        from state: DecodingState
+    ) throws -> Result? {
+        guard let result = try read(value, from: state) else { return nil }
+        precondition(type == Self.self)
+        return unsafeBitCast(result, to: Result.self)
+    }
+}
+
+/// Which types are native, by the address of their metadata.
+///
+/// An open-addressing table made once, because a dynamic cast to a protocol with conditional conformances costs more
+/// than the encoding of a small value.
+final class NativeTypes: Sendable {
+    static let shared = NativeTypes()
+
+    private struct Slot: Sendable {
+        var type: ObjectIdentifier?
+        var native: any NativeValue.Type
+    }
+
+    private static let bits = 9
+    private let slots: [Slot]
+
+    private init() {
+        var types: [any NativeValue.Type] = [Bool.self, String.self]
+        func add<Scalar: NativeValue & PackedElement>(_ type: Scalar.Type) {
+            types.append(Scalar.self)
+            types.append([Scalar].self)
+            types.append(ContiguousArray<Scalar>.self)
+        }
+        add(Int.self)
+        add(Int8.self)
+        add(Int16.self)
+        add(Int32.self)
+        add(Int64.self)
+        add(Int128.self)
+        add(UInt.self)
+        add(UInt8.self)
+        add(UInt16.self)
+        add(UInt32.self)
+        add(UInt64.self)
+        add(UInt128.self)
+        add(Float.self)
+        add(Double.self)
+        types += [[Bool].self, ContiguousArray<Bool>.self]
+        var slots = [Slot](repeating: Slot(type: nil, native: Bool.self), count: 1 << Self.bits)
+        for type in types {
+            var position = Self.position(of: ObjectIdentifier(type))
+            while slots[position].type != nil { position = (position + 1) & (slots.count - 1) }
+            slots[position] = Slot(type: ObjectIdentifier(type), native: type)
+        }
+        self.slots = slots
+    }
+
+    @inline(__always)
+    private static func position(of type: ObjectIdentifier) -> Int {
+        Int(truncatingIfNeeded: (UInt(bitPattern: type) &* 0x9E37_79B9_7F4A_7C15) >> UInt(64 - bits))
+    }
+
+    @inline(__always)
+    subscript(type: Any.Type) -> (any NativeValue.Type)? {
+        let wanted = ObjectIdentifier(type)
+        var position = Self.position(of: wanted)
+        while let found = slots[position].type {
+            if found == wanted { return slots[position].native }
+            position = (position + 1) & (slots.count - 1)
+        }
+        return nil
+    }
+}
