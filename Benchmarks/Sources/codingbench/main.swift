@@ -1,0 +1,90 @@
+// How fast the binary coder is: against a copy for arrays of numbers, against JSON for structs.
+
+import Foundation
+import MultiprocessingWire
+
+struct Position: Codable {
+    var x: Int32
+    var y: Int32
+}
+
+enum Kind: String, Codable {
+    case plain, other
+}
+
+struct Mixed: Codable {
+    var identifier = 42
+    var name = "a name of a thing"
+    var ratio = 0.25
+    var isOn = true
+    var small: UInt8 = 7
+    var note: String? = "short"
+    var tags = ["one", "two", "three"]
+    var samples = [1.5, -2.5, 3.5]
+    var position = Position(x: 1, y: -2)
+    var kind = Kind.other
+}
+
+struct Flat: Codable {
+    var a = 1
+    var b = 2.5
+    var c = "text"
+    var d = true
+    var e: Int32 = 5
+    var f: UInt8 = 6
+    var g: Float = 7.5
+    var h = "another text"
+    var i: Int64 = 9
+    var j: UInt16 = 10
+}
+
+func measureArray() throws {
+    let numbers = (0..<1_000_000).map { $0 }
+    let size = numbers.count * MemoryLayout<Int>.stride
+    let encoder = BinaryEncoder()
+    let decoder = BinaryDecoder()
+    let message = try encoder.encode(numbers)
+    var buffer = WireBuffer(minimumCapacity: size * 2)
+    let medians = try compare("[Int], a million", repeats: 41, [
+        Contender("memcpy into a fresh allocation") {
+            let target = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+            numbers.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: size) }
+            use(target)
+            target.deallocate()
+        },
+        Contender("encode") { use(try encoder.encode(numbers)) },
+        Contender("encode into a buffer") {
+            buffer.removeAll()
+            try encoder.encode(numbers, into: &buffer)
+        },
+        Contender("decode") { use(try decoder.decode([Int].self, from: message)) },
+    ])
+    let copy = medians["memcpy into a fresh allocation"]!
+    for name in ["encode", "encode into a buffer", "decode"] {
+        print("  \(name): \(String(format: "%.2f", copy / medians[name]!)) of memcpy's speed")
+    }
+}
+
+func measureStruct<Value: Codable>(_ title: String, _ value: Value, inner: Int) throws {
+    let encoder = BinaryEncoder()
+    let decoder = BinaryDecoder()
+    let jsonEncoder = JSONEncoder()
+    let jsonDecoder = JSONDecoder()
+    let message = try encoder.encode(value)
+    let json = try jsonEncoder.encode(value)
+    let medians = try compare("\(title): \(message.count) bytes, JSON \(json.count)", repeats: 41, inner: inner, [
+        Contender("encode") { use(try encoder.encode(value)) },
+        Contender("decode") { use(try decoder.decode(Value.self, from: message)) },
+        Contender("JSON encode") { use(try jsonEncoder.encode(value)) },
+        Contender("JSON decode") { use(try jsonDecoder.decode(Value.self, from: json)) },
+    ])
+    let ours = medians["encode"]! + medians["decode"]!
+    let theirs = medians["JSON encode"]! + medians["JSON decode"]!
+    print("  round trip: \(String(format: "%.1f", theirs / ours)) times as fast as JSON")
+}
+
+try measureArray()
+try measureStruct("struct of ten scalars and texts", Flat(), inner: 300)
+try measureStruct("struct of ten mixed fields", Mixed(), inner: 300)
+try measureStruct("1000 of them", [Mixed](repeating: Mixed(), count: 1000), inner: 1)
+try measureStruct("10,000 strings", (0..<10_000).map { "string number \($0)" }, inner: 1)
