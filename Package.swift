@@ -42,9 +42,17 @@ let package = Package(
             dependencies: ["MultiprocessingSystem", "MultiprocessingWire", system],
             swiftSettings: swiftSettings
         ),
+        // Every kind of capture, for the tests and for a plain program that runs them across processes.
+        .target(name: "CaptureCases", path: "Tests/CaptureCases", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "closure-matrix",
+            dependencies: ["CaptureCases", "MultiprocessingWire"],
+            path: "Tests/ClosureMatrix",
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "MultiprocessingWireTests",
-            dependencies: ["MultiprocessingWire"],
+            dependencies: ["CaptureCases", "MultiprocessingWire"],
             swiftSettings: swiftSettings
         ),
     ],

@@ -1,0 +1,164 @@
+/// A function that came from another process of the same executable, whose type this process did not know beforehand.
+///
+/// The sender encodes a closure, and perhaps arguments; the receiver runs it and sends back the encoded result, which
+/// the sender decodes. Errors that the function throws pass through unchanged; see ``ErrorBox``.
+public struct Job: Sendable {
+    private let body: any FunctionBody
+
+    /// Whether the function is async: a synchronous one can be run with no concurrency runtime started.
+    public var isAsync: Bool { type(of: body).isAsync }
+
+    /// Rebuilds the function from bytes; it runs nothing of it yet.
+    ///
+    /// Only bytes from a trusted process may be decoded: what they say is run.
+    ///
+    /// - Throws: ``ClosureError`` if the bytes are damaged or come from another build.
+    public init(decoding bytes: UnsafeRawBufferPointer) throws(ClosureError) {
+        var reader = try ClosureReader(bytes)
+        body = try reader.anyBody()
+    }
+
+    /// Rebuilds the function from bytes; it runs nothing of it yet.
+    ///
+    /// - Throws: ``ClosureError`` if the bytes are damaged or come from another build.
+    public init(decoding bytes: [UInt8]) throws(ClosureError) {
+        self = try bytes.withUnsafeBytesTyped { (bytes) throws(ClosureError) in try Job(decoding: bytes) }
+    }
+
+    /// Runs the function and encodes its result, to be decoded by ``decodeResult(_:as:)``.
+    ///
+    /// - Parameter arguments: what ``encodeArguments(_:)`` made; nothing for a function without parameters.
+    /// - Throws: what the function throws, or ``ClosureError`` if arguments or result cannot be coded.
+    public func run(arguments: [UInt8] = Job.noArguments) async throws -> [UInt8] {
+        guard isAsync else { return try runSynchronously(arguments: arguments) }
+        // The reader looks at these bytes across suspensions, so they need an address of their own.
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: arguments.count, alignment: 1)
+        defer { copy.deallocate() }
+        copy.copyBytes(from: arguments)
+        var reader = try ClosureReader(UnsafeRawBufferPointer(copy))
+        return try await body.call(&reader)
+    }
+
+    /// Runs a synchronous function on this thread and encodes its result.
+    ///
+    /// - Throws: what the function throws, or ``ClosureError`` if it is async, or if arguments or result cannot be coded.
+    public func runSynchronously(arguments: [UInt8] = Job.noArguments) throws -> [UInt8] {
+        try arguments.withUnsafeBytes { bytes in
+            var reader = try ClosureReader(bytes)
+            return try body.callNow(&reader)
+        }
+    }
+
+    /// The encoding of no arguments.
+    public static let noArguments: [UInt8] = ClosureWriter().finish()
+}
+
+extension Job {
+    /// Encodes a synchronous function and its captures, to be run by a receiver that does not know its type.
+    ///
+    /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encode<Result>(
+        _ body: @escaping @Sendable () throws -> Result, fileID: String = #fileID, line: Int = #line
+    ) throws(ClosureError) -> [UInt8] {
+        try encodeJob(SynchronousBody(function: body), SourceLocation(fileID: fileID, line: line))
+    }
+
+    /// Encodes an asynchronous function and its captures, to be run by a receiver that does not know its type.
+    ///
+    /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encode<Result>(
+        _ body: @escaping @Sendable @concurrent () async throws -> Result,
+        fileID: String = #fileID, line: Int = #line
+    ) throws(ClosureError) -> [UInt8] {
+        try encodeJob(AsynchronousBody(function: body), SourceLocation(fileID: fileID, line: line))
+    }
+
+    /// Encodes a synchronous function of arguments that are sent beside it.
+    ///
+    /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encode<Result, each Argument>(
+        body: @escaping @Sendable (repeat each Argument) throws -> Result,
+        fileID: String = #fileID, line: Int = #line
+    ) throws(ClosureError) -> [UInt8] {
+        try encodeJob(SynchronousFunctionBody(function: body), SourceLocation(fileID: fileID, line: line))
+    }
+
+    /// Encodes an asynchronous function of arguments that are sent beside it.
+    ///
+    /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encode<Result, each Argument: Sendable>(
+        body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Result,
+        fileID: String = #fileID, line: Int = #line
+    ) throws(ClosureError) -> [UInt8] {
+        try encodeJob(AsynchronousFunctionBody(function: body), SourceLocation(fileID: fileID, line: line))
+    }
+
+    private static func encodeJob<Body: FunctionBody>(
+        _ body: Body, _ location: SourceLocation
+    ) throws(ClosureError) -> [UInt8] {
+        for type in Body.signature where !Transferability.isPossible(type) {
+            throw ClosureError.refused(
+                "\(type)", "is an argument or the result of the closure but is not Codable", remedy: "make it Codable"
+            ).at(location)
+        }
+        return try MultiprocessingWire.encode(body, location)
+    }
+
+    /// Encodes the arguments for one call.
+    ///
+    /// - Throws: ``ClosureError`` that names the value that cannot travel.
+    public static func encodeArguments<each Argument>(
+        _ argument: repeat each Argument
+    ) throws(ClosureError) -> [UInt8] {
+        var writer = ClosureWriter()
+        for value in repeat each argument { try writer.put(value: value) }
+        return writer.finish()
+    }
+
+    /// Decodes what a call returned.
+    ///
+    /// - Throws: ``ClosureError`` if the bytes hold no such result.
+    public static func decodeResult<Result>(
+        _ bytes: UnsafeRawBufferPointer, as type: Result.Type = Result.self
+    ) throws(ClosureError) -> Result {
+        try ResultCoding.decode(bytes, as: type)
+    }
+
+    /// Decodes what a call returned.
+    ///
+    /// - Throws: ``ClosureError`` if the bytes hold no such result.
+    public static func decodeResult<Result>(
+        _ bytes: [UInt8], as type: Result.Type = Result.self
+    ) throws(ClosureError) -> Result {
+        try bytes.withUnsafeBytesTyped { (bytes) throws(ClosureError) in try ResultCoding.decode(bytes, as: type) }
+    }
+}
+
+extension [UInt8] {
+    /// `withUnsafeBytes` with a typed error.
+    func withUnsafeBytesTyped<R>(
+        _ body: (UnsafeRawBufferPointer) throws(ClosureError) -> R
+    ) throws(ClosureError) -> R {
+        let result: Result<R, ClosureError> = withUnsafeBytes { bytes in
+            do throws(ClosureError) { return .success(try body(bytes)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}
+
+/// Whether values of a type can travel at all, before there is a value: existentials are looked at when there is one.
+enum Transferability {
+    static func isPossible(_ type: any Any.Type) -> Bool {
+        if type is any Codable.Type || type is any StructurallyCodable.Type { return true }
+        let metadata = TypeMetadata(type)
+        switch metadata.kind {
+        case .tuple: return metadata.tuple.elements.allSatisfy { isPossible($0.type) }
+        case .existential, .metatype, .existentialMetatype, .function: return true
+        default: return type == Never.self
+        }
+    }
+}
