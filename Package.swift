@@ -18,8 +18,6 @@ let package = Package(
     name: "swift-multiprocessing",
     products: [
         .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
-        // For the package under Benchmarks/ only; no promise is made about it.
-        .library(name: "_MultiprocessingWire", targets: ["MultiprocessingWire"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),

@@ -46,8 +46,6 @@ public struct BinaryDecoder: Sendable {
         guard end == bytes.count else {
             throw WireError(code: .trailingBytes, what: "\(bytes.count - end) bytes follow the value", offset: end)
         }
-        let result = try state.decode(type, value, parent: -1, place: nil)
-        if let failure = state.failure { throw failure }
-        return result
+        return try state.decode(type, value, parent: -1, place: nil)
     }
 }

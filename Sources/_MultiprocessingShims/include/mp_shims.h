@@ -1,3 +1,6 @@
-// What the Swift layers need from C: see each header for why it is not Swift.
+// What the Swift layers need from C. Each header says why its part is not Swift.
 #pragma once
 #include "mp_closures.h"
+#include "mp_entry.h"
+#include "mp_process.h"
+#include "mp_stack.h"

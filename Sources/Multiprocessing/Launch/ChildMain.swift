@@ -1,0 +1,160 @@
+internal import MultiprocessingSystem
+internal import MultiprocessingWire
+internal import SystemPackage
+
+/// The life of a child that was forked by the fork server or executed by `.spawn`.
+///
+/// Runs before `main`, on the main thread, and never returns.
+enum ChildMain {
+    /// Ties this process and its group to the parent's life; what is returned must stay open.
+    ///
+    /// Both are armed: the group takes along programs that the body started, the process itself a body that left the group.
+    static func armLifelines(_ pipe: CInt) throws(Errno) -> [CInt] {
+        let pid = ThisProcess.identifier
+        let own = try ThisProcess.armLifeline(pipe, owner: pid)
+        let group = try ThisProcess.armLifeline(pipe, owner: -pid)
+        return [own.release(), group.release()]
+    }
+
+    /// Waits for a launch on `channel` and lives it.
+    static func serve(channel number: CInt, lifelines: [CInt]) -> Never {
+        var channel = number
+        do {
+            guard let packet = try Descriptor.receive(from: channel) else {
+                // The parent let go of a process that it kept ready, or died.
+                ThisProcess.exitNow(0)
+            }
+            let launch = try LaunchPacket.decode(packet)
+            try setUp(launch, channel: &channel, lifelines: lifelines)
+            let job = try load(launch.job)
+            ChildBody.run(job, plan: launch.plan, channel: channel)
+        } catch {
+            fail(error, over: channel)
+        }
+    }
+
+    private static func load(_ job: LaunchPacket.Received.Job) throws -> ReceivedJob {
+        switch job {
+        case .inline(let bytes):
+            return try bytes.withUnsafeBytes { try ReceivedJob($0) }
+        case .attached(let number):
+            return try MappedFile(Descriptor(owning: number)).withBytes { try ReceivedJob($0) }
+        }
+    }
+
+    /// Applies a plan. The channel may have to move to another number.
+    static func setUp(_ launch: LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
+        let plan = launch.plan
+        CurrentProcess.become(plan)
+        StartMethod.default = plan.defaultStartMethod
+        ThisProcess.setName(String(plan.identity.name.prefix(15)))
+
+        try placeDescriptors(launch, channel: &channel, lifelines: lifelines)
+
+        if let whole = plan.wholeEnvironment {
+            ThisProcess.clearEnvironment()
+            for entry in whole {
+                guard let split = entry.firstIndex(of: "=") else { continue }
+                ThisProcess.setEnvironment(String(entry[..<split]), String(entry[entry.index(after: split)...]))
+            }
+        }
+        for (name, value) in plan.environment { ThisProcess.setEnvironment(name, value) }
+        if let path = plan.workingDirectory {
+            try attempt("change the working directory to \(path)") { () throws(Errno) in
+                try ThisProcess.changeDirectory(to: path)
+            }
+        }
+        if let processors = plan.affinity {
+            try attempt("run on processors \(processors)") { () throws(Errno) in try ThisProcess.setAffinity(processors) }
+        }
+        if let niceness = plan.niceness {
+            try attempt("take niceness \(niceness)") { () throws(Errno) in
+                try ThisProcess.setNiceness(CInt(clamping: niceness))
+            }
+        }
+        // Before the limits, one of which counts the user's processes, and while this process still may.
+        if plan.group != nil || plan.user != nil {
+            try attempt("run as user \(plan.user.map(String.init) ?? "-"), group \(plan.group.map(String.init) ?? "-")") {
+                () throws(Errno) in
+                try ThisProcess.setIdentity(group: plan.group, user: plan.user)
+            }
+        }
+        for limit in plan.limits {
+            try attempt("set limit \(limit.resource) to \(limit.amount)") { () throws(Errno) in
+                let hard = try ThisProcess.limit(limit.resource).hard
+                try ThisProcess.setLimit(limit.resource, soft: min(limit.amount, hard), hard: min(limit.amount, hard))
+            }
+        }
+        if !plan.ignoredSignals.isEmpty || !plan.blockedSignals.isEmpty {
+            try attempt("set the signals") { () throws(Errno) in
+                try ThisProcess.setSignals(ignored: plan.ignoredSignals, blocked: plan.blockedSignals)
+            }
+        }
+    }
+
+    /// Puts every received descriptor where it belongs.
+    private static func placeDescriptors(
+        _ launch: LaunchPacket.Received,
+        channel: inout CInt,
+        lifelines: [CInt]
+    ) throws {
+        if let directory = launch.directory {
+            try attempt("enter the parent's working directory") { () throws(Errno) in
+                try ThisProcess.changeDirectory(to: Descriptor(owning: directory))
+            }
+        }
+        for (stream, number) in launch.streams.enumerated() {
+            guard let number else { continue }
+            try attempt("set up standard stream \(stream)") { () throws(Errno) in
+                try ThisProcess.move(number, to: CInt(stream))
+            }
+        }
+        for stream in launch.plan.nullStreams {
+            try attempt("set standard stream \(stream) to /dev/null") { () throws(Errno) in
+                try ThisProcess.move(Descriptor(opening: "/dev/null", flags: 2).release(), to: stream)
+            }
+        }
+        // A passed descriptor keeps its number, and something of ours may be in the way: everything moves out first. The
+        // lifelines stay armed, because a duplicate shares its open file's owner.
+        let targets = launch.plan.descriptorNumbers
+        guard let highest = targets.max() else { return }
+        var place = channel
+        defer { channel = place }
+        try attempt("place the passed descriptors") { () throws(Errno) in
+            for own in lifelines where own <= highest {
+                _ = try Descriptor(duplicating: own, minimum: highest + 1).release()
+            }
+            if place <= highest { place = try Descriptor(duplicating: place, minimum: highest + 1).release() }
+            let moved = try launch.passed.map { (number) throws(Errno) -> CInt in
+                try Descriptor(duplicating: number, minimum: highest + 1).release()
+            }
+            for number in launch.passed { _ = Descriptor(owning: number) }
+            for (number, target) in zip(moved, targets) {
+                try ThisProcess.move(number, to: target)
+            }
+        }
+    }
+
+    /// Runs a step of the set-up; its failure says what was wanted.
+    private static func attempt(_ step: String, _ body: () throws(Errno) -> Void) throws {
+        do throws(Errno) {
+            try body()
+        } catch {
+            throw ProcessError(.setupFailed, "The child could not \(step)", errno: error)
+        }
+    }
+
+    /// Reports that the body never ran, and ends.
+    static func fail(_ error: any Error, over channel: CInt) -> Never {
+        let known = error as? ProcessError
+        let failure = SetupFailure(
+            message: known?.message ?? "\(error)",
+            errno: known?.errno?.rawValue,
+            cannotTravel: known == nil
+        )
+        if let bytes = try? BinaryEncoder().encode(failure) {
+            try? Outcome.notSetUp(.bytes(bytes)).send(over: Descriptor(owning: channel))
+        }
+        ThisProcess.exitNow(1)
+    }
+}

@@ -1,0 +1,22 @@
+internal import MultiprocessingSystem
+
+/// Where a re-executed copy of this program arrives, before `main`. Called by the constructor; must not return.
+@c(_mp_swift_entry)
+func enterRole(_ role: UnsafePointer<CChar>) {
+    switch String(cString: role) {
+    case ProcessRole.forkServer.rawValue:
+        ForkServerMain.run(control: ThisProcess.channelNumber, lifeline: ThisProcess.lifelineNumber)
+    case ProcessRole.child.rawValue:
+        guard let lifelines = try? ChildMain.armLifelines(ThisProcess.lifelineNumber) else { ThisProcess.exitNow(0) }
+        ThisProcess.closeRange(ThisProcess.lifelineNumber, ThisProcess.lifelineNumber)
+        ChildMain.serve(channel: ThisProcess.channelNumber, lifelines: lifelines)
+    default:
+        ThisProcess.exitNow(127)
+    }
+}
+
+/// What a program is re-executed as.
+enum ProcessRole: String {
+    case forkServer = "1:server"
+    case child = "1:child"
+}

@@ -1,0 +1,201 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// The parent's side of the fork server: starts it, keeps processes ready, starts it again when it is found dead.
+final class ForkServerClient: Sendable {
+    private struct State {
+        var control: SharedDescriptor?
+        var pid: Int32 = 0
+        /// Oldest first.
+        var ready: [(pid: Int32, channel: CInt)] = []
+        /// Requested and not yet answered.
+        var outstanding = 0
+        /// The environment that its processes have.
+        var fingerprint: UInt = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// A waiting process, and whether its environment is this process's as it is now.
+    ///
+    /// With one ready, no system call. Without, waits for the server to fork one, at most `deadline`.
+    func take(deadline: Deadline) throws -> (pid: Int32, channel: CInt, environmentIsCurrent: Bool) {
+        try state.withLock { state in
+            for _ in 0..<4 {
+                if state.ready.isEmpty {
+                    try ensureServer(&state)
+                }
+                if state.ready.isEmpty {
+                    let missing = ForkServer.configuration.spares + 1 - state.outstanding
+                    if missing > 0, !request(missing, &state) { continue }
+                }
+                while state.ready.isEmpty, state.control != nil {
+                    try awaitReply(&state, deadline: deadline)
+                }
+                guard !state.ready.isEmpty else { continue }
+                let (pid, channel) = state.ready.removeFirst()
+                return (pid, channel, state.fingerprint == ThisProcess.environmentFingerprint)
+            }
+            throw ProcessError(.startFailed, "The fork server died again and again")
+        }
+    }
+
+    /// Has the server make good what was taken. Two system calls.
+    func refill() {
+        state.withLock { state in
+            drain(&state)
+            guard state.control != nil else { return }
+            let missing = ForkServer.configuration.spares - state.ready.count - state.outstanding
+            if missing > 0 { _ = request(missing, &state) }
+        }
+    }
+
+    /// The server's process id; nil while there is none.
+    var processIdentifier: Int32? {
+        state.withLock { $0.control == nil ? nil : $0.pid }
+    }
+
+    /// Lets go of the server and of the processes that wait.
+    func stop() {
+        state.withLock { state in
+            forgetServer(&state)
+            for (pid, channel) in state.ready {
+                _ = Descriptor(owning: channel)  // it exits on end-of-file
+                Runtime.current.monitor.reapLater(pid)
+            }
+            state.ready = []
+        }
+    }
+
+    /// Reaps a process that died while it waited.
+    func discard(pid: Int32) {
+        Runtime.current.monitor.reapLater(pid)
+    }
+
+    // MARK: Under the lock
+
+    private func ensureServer(_ state: inout State) throws {
+        drain(&state)
+        guard state.control == nil else { return }
+        let configuration = ForkServer.configuration
+        do throws(Errno) {
+            let lifeline = try Runtime.current.lifelineNumber()
+            let ends = try Descriptor.socketPairNumbers()
+            let control = SharedDescriptor(Descriptor(owning: ends.parent))
+            let theirs = Descriptor(owning: ends.child)
+            state.fingerprint = ThisProcess.environmentFingerprint
+            state.pid = try Reexecution.spawn(
+                role: .forkServer,
+                executable: nil,
+                channel: theirs.number,
+                lifeline: lifeline,
+                environment: ThisProcess.environment
+            )
+            state.control = control
+            state.outstanding = 0
+        } catch {
+            throw ProcessError(.startFailed, "The fork server could not be started", errno: error)
+        }
+        guard let preload = configuration.preload else { return }
+        do {
+            try sendPreload(preload, &state)
+        } catch {
+            forgetServer(&state)
+            throw error
+        }
+    }
+
+    private func sendPreload(_ job: [UInt8], _ state: inout State) throws {
+        do throws(Errno) {
+            try ForkServerRequest.preload(job).send(over: state.control!.descriptor)
+        } catch {
+            throw ProcessError(.startFailed, "The fork server could not be given its preload hook", errno: error)
+        }
+        let deadline = Deadline(after: ForkServer.configuration.preloadTimeout)
+        guard try waitUntilReady(Interest(state.control!.descriptor.number), deadline: deadline) else {
+            throw ProcessError(.timedOut, "The preload hook took longer than \(ForkServer.configuration.preloadTimeout)")
+        }
+        guard let packet = try state.control!.descriptor.receive(wait: false) else {
+            throw ProcessError(.startFailed, "The preload hook ended the fork server")
+        }
+        switch ForkServerReply(packet) {
+        case .preloaded: return
+        case .preloadFailed(let message): throw ProcessError(.startFailed, message)
+        default: throw ProcessError(.startFailed, "The fork server answered out of turn")
+        }
+    }
+
+    /// Asks for processes; false when the server is gone.
+    private func request(_ count: Int, _ state: inout State) -> Bool {
+        let count = min(count, 200)
+        do throws(Errno) {
+            try ForkServerRequest.fork(UInt8(count)).send(over: state.control!.descriptor)
+            state.outstanding += count
+            return true
+        } catch {
+            forgetServer(&state)
+            return false
+        }
+    }
+
+    /// Takes in what the server has answered so far.
+    private func drain(_ state: inout State) {
+        while state.control != nil {
+            do throws(Errno) {
+                guard let packet = try state.control!.descriptor.receive(wait: false) else {
+                    forgetServer(&state)
+                    return
+                }
+                note(ForkServerReply(packet), &state)
+            } catch {
+                if error != .resourceTemporarilyUnavailable { forgetServer(&state) }
+                return
+            }
+        }
+    }
+
+    private func awaitReply(_ state: inout State, deadline: Deadline) throws {
+        do throws(Errno) {
+            guard try waitUntilReady(Interest(state.control!.descriptor.number), deadline: deadline) else {
+                // A server that is stopped or stuck is of no use to anybody.
+                ForkServerClient.kill(state.pid)
+                forgetServer(&state)
+                throw .timedOut
+            }
+            guard let packet = try state.control!.descriptor.receive(wait: false) else {
+                forgetServer(&state)
+                return
+            }
+            guard case .failed(let code) = note(ForkServerReply(packet), &state) else { return }
+            throw Errno(rawValue: code)
+        } catch {
+            throw ProcessError(.startFailed, "No process could be forked", errno: error)
+        }
+    }
+
+    @discardableResult
+    private func note(_ reply: ForkServerReply?, _ state: inout State) -> ForkServerReply? {
+        switch reply {
+        case .ready(let pid, let channel):
+            state.outstanding = max(0, state.outstanding - 1)
+            state.ready.append((pid, channel))
+        case .failed:
+            state.outstanding = max(0, state.outstanding - 1)
+        default:
+            break
+        }
+        return reply
+    }
+
+    private func forgetServer(_ state: inout State) {
+        guard state.control != nil else { return }
+        state.control = nil
+        state.outstanding = 0
+        Runtime.current.monitor.reapLater(state.pid)
+    }
+
+    private static func kill(_ pid: Int32) {
+        try? ChildControl.signal(pid, 9)
+    }
+}

@@ -1,0 +1,122 @@
+internal import MultiprocessingSystem
+internal import MultiprocessingWire
+internal import SystemPackage
+
+/// The one packet that turns a waiting process into somebody's child.
+///
+/// Layout, version 1, little-endian: magic (4), flags (4), bytes of the plan (4), bytes of the job (4), the plan, the job
+/// unless it is attached. The descriptors beside it, in this order, each present if its flag is set: a memory file with
+/// the job, the working directory, standard input, output, error; then those that the user passed.
+enum LaunchPacket {
+    static let magic: UInt32 = 0x3131_504D  // "MP11"
+
+    struct Flags: OptionSet {
+        var rawValue: UInt32
+        static let jobAttached = Flags(rawValue: 1)
+        static let directory = Flags(rawValue: 2)
+        static let input = Flags(rawValue: 4)
+        static let output = Flags(rawValue: 8)
+        static let error = Flags(rawValue: 16)
+    }
+
+    /// What goes beside the bytes. Numbers stay the sender's to close.
+    struct Attachments {
+        var directory: CInt?
+        /// Replacements for descriptors 0, 1 and 2.
+        var streams: [CInt?] = [nil, nil, nil]
+        var passed: [CInt] = []
+    }
+
+    /// Sends a launch over a fresh channel, whose buffer is empty: does not wait.
+    static func send(
+        plan: LaunchPlan,
+        job: JobBytes,
+        attachments: Attachments,
+        over channel: borrowing Descriptor
+    ) throws {
+        let planBytes = try BinaryEncoder().encode(plan)
+        guard planBytes.count <= Descriptor.maximumPacket / 2 else {
+            throw ProcessError(.invalidArgument, "The options of a process take \(planBytes.count) bytes, which is too much")
+        }
+        var flags: Flags = []
+        var numbers: [CInt] = []
+        // Large jobs go through memory, not through the socket: no bound on their size, and one copy less.
+        var file: CInt = -1
+        defer { if file >= 0 { _ = Descriptor(owning: file) } }
+        if planBytes.count + job.count + 16 > Descriptor.maximumPacket {
+            file = try Descriptor.memoryFile(holding: job.header, job.function, job.arguments).release()
+            flags.insert(.jobAttached)
+            numbers.append(file)
+        }
+        if let directory = attachments.directory {
+            flags.insert(.directory)
+            numbers.append(directory)
+        }
+        for (stream, flag) in zip(attachments.streams, [Flags.input, .output, .error]) {
+            guard let stream else { continue }
+            flags.insert(flag)
+            numbers.append(stream)
+        }
+        numbers += attachments.passed
+        guard numbers.count <= Descriptor.maximumPassed else {
+            throw ProcessError(.invalidArgument, "A process can be given at most 240 descriptors")
+        }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(16 + planBytes.count + (file >= 0 ? 0 : job.count))
+        for word in [magic, flags.rawValue, UInt32(planBytes.count), UInt32(file >= 0 ? 0 : job.count)] {
+            withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) }
+        }
+        bytes += planBytes
+        if file < 0 { bytes += job.header + job.function + job.arguments }
+        try channel.sendBytes(bytes, passing: numbers, wait: false)
+    }
+
+    /// A launch as it arrived. The child that receives it owns the descriptors.
+    struct Received {
+        var plan: LaunchPlan
+        var job: Job
+        var directory: CInt?
+        var streams: [CInt?]
+        var passed: [CInt]
+
+        /// The job's encoded form.
+        enum Job {
+            case inline(ArraySlice<UInt8>)
+            case attached(CInt)
+        }
+    }
+
+    /// Takes a packet apart; what does not fit together is an error, never a trap.
+    static func decode(_ packet: consuming Packet) throws -> Received {
+        let bytes = packet.bytes
+        func word(_ index: Int) -> UInt32 {
+            bytes[(index * 4)..<(index * 4 + 4)].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+        }
+        guard bytes.count >= 16, word(0) == magic else {
+            throw ProcessError(.setupFailed, "A launch packet is malformed: parent and child are not of one build")
+        }
+        let flags = Flags(rawValue: word(1))
+        let (planCount, jobCount) = (Int(word(2)), Int(word(3)))
+        guard 16 + planCount + jobCount == bytes.count else {
+            throw ProcessError(.setupFailed, "A launch packet is malformed: its parts do not add up")
+        }
+        var numbers = packet.passed[...]
+        func take(_ flag: Flags) -> CInt? { flags.contains(flag) ? numbers.popFirst() : nil }
+        let file = take(.jobAttached)
+        let directory = take(.directory)
+        let streams = [take(.input), take(.output), take(.error)]
+        let plan = try bytes.withUnsafeBytes {
+            try BinaryDecoder().decode(LaunchPlan.self, from: UnsafeRawBufferPointer(rebasing: $0[16..<(16 + planCount)]))
+        }
+        guard plan.descriptorNumbers.count == numbers.count else {
+            throw ProcessError(.setupFailed, "A launch packet is malformed: descriptors are missing")
+        }
+        return Received(
+            plan: plan,
+            job: file.map { .attached($0) } ?? .inline(bytes[(16 + planCount)...]),
+            directory: directory,
+            streams: streams,
+            passed: Array(numbers)
+        )
+    }
+}

@@ -1,0 +1,84 @@
+internal import MultiprocessingSystem
+internal import MultiprocessingWire
+internal import SystemPackage
+
+/// What a child reports, in one packet, when its body is done. A child that crashes or calls `exit` reports nothing.
+///
+/// Layout, version 1: a kind (1 byte), then the content; a content too large for a packet is a memory file beside it.
+enum Outcome: Sendable {
+    /// The body returned; the encoded value.
+    case value(Content)
+    /// The body threw; an encoded ``ErrorBox``.
+    case failure(Content)
+    /// The body never ran; an encoded ``SetupFailure``.
+    case notSetUp(Content)
+
+    /// Bytes, or a file of them.
+    enum Content: Sendable {
+        case bytes([UInt8])
+        case file(SharedDescriptor)
+
+        /// The content, in place.
+        func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
+            switch self {
+            case .bytes(let bytes): try bytes.withUnsafeBytes(body)
+            case .file(let file): try MappedFile(file.descriptor).withBytes(body)
+            }
+        }
+    }
+
+    private var parts: (kind: UInt8, content: Content) {
+        switch self {
+        case .value(let content): (1, content)
+        case .failure(let content): (2, content)
+        case .notSetUp(let content): (3, content)
+        }
+    }
+
+    /// Sends the report. The channel's buffer is empty: does not wait.
+    func send(over channel: borrowing Descriptor) throws {
+        let (kind, content) = parts
+        guard case .bytes(let bytes) = content else { return }
+        var packet: [UInt8] = [kind]
+        if bytes.count < Descriptor.maximumPacket {
+            packet += bytes
+            try channel.sendBytes(packet)
+        } else {
+            let file = try Descriptor.memoryFile(holding: bytes)
+            try channel.sendBytes(packet, passing: [file.number])
+        }
+    }
+
+    /// Reads a report; nil if it is none.
+    init?(_ packet: consuming Packet) {
+        let content: Content
+        if let file = packet.takeDescriptor() {
+            content = .file(SharedDescriptor(file))
+        } else {
+            content = .bytes(Array(packet.bytes.dropFirst()))
+        }
+        packet.closeRest()
+        switch packet.bytes.first {
+        case 1: self = .value(content)
+        case 2: self = .failure(content)
+        case 3: self = .notSetUp(content)
+        default: return nil
+        }
+    }
+}
+
+/// Why a child could not be set up.
+struct SetupFailure: Codable {
+    var message: String
+    var errno: Int32?
+    var cannotTravel: Bool
+}
+
+/// A descriptor with several owners, closed with the last.
+final class SharedDescriptor: Sendable {
+    let descriptor: Descriptor
+
+    init(_ descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+    }
+}

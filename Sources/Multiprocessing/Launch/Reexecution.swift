@@ -1,0 +1,41 @@
+internal import MultiprocessingSystem
+internal import SystemPackage
+
+/// Starting this program anew, in a role that it takes before `main`.
+enum Reexecution {
+    /// Starts a program in a role; returns its process id.
+    ///
+    /// `/proc/self/exe` is the file that this process runs, whatever has become of its name since.
+    static func spawn(
+        role: ProcessRole,
+        executable: String?,
+        channel: CInt,
+        lifeline: CInt,
+        environment: [String]
+    ) throws(Errno) -> Int32 {
+        var environment = environment
+        environment.append("\(ThisProcess.entryVariable)=\(role.rawValue)")
+        if !environment.contains(where: { $0.hasPrefix("SWIFT_BACKTRACE=") }) {
+            environment.append("SWIFT_BACKTRACE=\(backtraceSettings)")
+        }
+        // Closed standard streams become /dev/null: descriptors 0 to 2 are never anything else in a child.
+        let null = try Descriptor(opening: "/dev/null", flags: 2)
+        let output = Descriptor.isOpen(1) ? 1 : null.number
+        let error = Descriptor.isOpen(2) ? 2 : null.number
+        return try ChildControl.spawn(
+            executable ?? "/proc/self/exe",
+            arguments: ThisProcess.arguments,
+            environment: environment,
+            passing: [
+                (null.number, 0), (output, 1), (error, 2),
+                (channel, ThisProcess.channelNumber), (lifeline, ThisProcess.lifelineNumber),
+            ]
+        )
+    }
+
+    /// What the Swift runtime is to do when a child traps: write the frames of the faulting thread to standard error, from
+    /// where they get into the crash report. A program's own setting goes before ours.
+    private static let backtraceSettings =
+        "enable=yes,output-to=stderr,color=no,interactive=no,threads=crashed,images=none,registers=none,"
+        + "limit=64,sanitize=no,warnings=suppressed"
+}

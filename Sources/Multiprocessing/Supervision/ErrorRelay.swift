@@ -1,0 +1,61 @@
+internal import MultiprocessingSystem
+internal import SystemPackage
+
+/// The parent's end of a child's standard error: passes on what comes, and keeps the end of it.
+struct ErrorRelay {
+    /// Enough for a message and a backtrace of some depth.
+    static let kept = 32 * 1024
+    /// A pipe takes this much without waiting once it is found writable (PIPE_BUF).
+    private static let chunk = 4096
+
+    private var pipe: SharedDescriptor?
+    private(set) var tail: [UInt8] = []
+    private var passesOn: Bool
+
+    init(pipe: SharedDescriptor?, passesOn: Bool) {
+        self.pipe = pipe
+        self.passesOn = passesOn
+    }
+
+    /// The pipe's number, while there is something to come.
+    var number: CInt? {
+        pipe?.descriptor.number
+    }
+
+    enum Progress { case empty, ended, stalled }
+
+    /// Takes in what is there. Does not wait: if this process's standard error is full, the child's has to be.
+    mutating func pump(patience: Duration = .zero) -> Progress {
+        guard pipe != nil else { return .ended }
+        return withUnsafeTemporaryAllocation(byteCount: Self.chunk, alignment: 1) { buffer in
+            while true {
+                if passesOn, !StandardError.isWritable(within: patience) { return .stalled }
+                do throws(Errno) {
+                    let count = try pipe!.descriptor.read(into: buffer)
+                    guard count > 0 else { return .ended }
+                    let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                    tail.append(contentsOf: bytes)
+                    if tail.count > 2 * Self.kept { tail.removeFirst(tail.count - Self.kept) }
+                    if passesOn { StandardError.write(bytes) }
+                } catch {
+                    return error == .resourceTemporarilyUnavailable ? .empty : .ended
+                }
+            }
+        }
+    }
+
+    /// Lets go of the pipe. The caller has taken it out of the poller.
+    mutating func close() {
+        pipe = nil
+    }
+
+    /// Takes in the rest after the child's end. Programs that it left behind may hold the pipe open: no wait for its end.
+    mutating func finish() {
+        if pump(patience: .seconds(1)) == .stalled {
+            // Nobody reads this process's standard error. The report still gets its lines.
+            passesOn = false
+            _ = pump()
+        }
+        pipe = nil
+    }
+}

@@ -1,0 +1,42 @@
+public import SystemPackage
+internal import _MultiprocessingShims
+
+/// A file's content, mapped for reading and unmapped when its owner goes.
+public struct MappedFile: ~Copyable, Sendable {
+    private nonisolated(unsafe) let address: UnsafeMutableRawPointer?
+    /// The number of bytes.
+    public let count: Int
+
+    /// Maps the whole of a memory file; its pages are made present at once.
+    public init(_ file: borrowing Descriptor) throws(Errno) {
+        let count = try file.fileSize()
+        let address = count == 0 ? nil : _mp_map(file.number, count, false, true)
+        if count > 0, address == nil { throw .noMemory }
+        self.count = count
+        self.address = address
+    }
+
+    deinit {
+        if let address { _ = _mp_unmap(address, count) }
+    }
+
+    /// The content, valid inside `body`.
+    public func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try body(UnsafeRawBufferPointer(start: address, count: count))
+    }
+}
+
+extension Descriptor {
+    /// An anonymous memory file that holds some arrays, one behind the other. One copy, made by the kernel.
+    public static func memoryFile(holding parts: [UInt8]...) throws(Errno) -> Descriptor {
+        let file = try memoryFile(named: "multiprocessing")
+        for part in parts {
+            let error: Errno? = part.withUnsafeBytes { raw in
+                do throws(Errno) { try file.writeAll(raw) } catch { return error }
+                return nil
+            }
+            if let error { throw error }
+        }
+        return file
+    }
+}

@@ -1,0 +1,52 @@
+internal import Glibc
+public import SystemPackage
+internal import _MultiprocessingShims
+
+/// Threads of the library's own. They handle no signals: those are for the program's threads.
+public enum Thread {
+    /// Starts a thread that nobody joins.
+    public static func detach(named name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
+        let thread = try start(named: name, body)
+        pthread_detach(thread)
+    }
+
+    /// Runs `body` on a thread of its own and waits for it to end.
+    ///
+    /// What the thread cached about itself goes with it: see the fork server's preload hook.
+    public static func run(_ body: @escaping @Sendable () -> Void) throws(Errno) {
+        let thread = try start(named: nil, body)
+        pthread_join(thread, nil)
+    }
+
+    private static func start(named name: String?, _ body: @escaping @Sendable () -> Void) throws(Errno) -> pthread_t {
+        let box = Unmanaged.passRetained(Box(name: name, body: body))
+        var thread = pthread_t()
+        let error = pthread_create(
+            &thread,
+            nil,
+            { argument in
+                let box = Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue()
+                ThisProcess.blockSignalsInThread()
+                if let name = box.name { ThisProcess.setName(name) }
+                box.body()
+                return nil
+            },
+            box.toOpaque()
+        )
+        guard error == 0 else {
+            box.release()
+            throw Errno(rawValue: error)
+        }
+        return thread
+    }
+
+    private final class Box: Sendable {
+        let name: String?
+        let body: @Sendable () -> Void
+
+        init(name: String?, body: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.body = body
+        }
+    }
+}

@@ -1,0 +1,280 @@
+#define _GNU_SOURCE
+#include "mp_process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void describe(const siginfo_t *info, struct _mp_exit *out) {
+    out->status = info->si_status;
+    switch (info->si_code) {
+    case CLD_EXITED: out->kind = _mp_exit_code; break;
+    case CLD_DUMPED: out->kind = _mp_exit_dumped; break;
+    default: out->kind = _mp_exit_signal; break;
+    }
+}
+
+int _mp_peek_exit(pid_t pid, bool wait, struct _mp_exit *out) {
+    memset(out, 0, sizeof *out);
+    siginfo_t info = {0};
+    int result;
+    do {
+        result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (wait ? 0 : WNOHANG));
+    } while (result < 0 && errno == EINTR);
+    if (result < 0) return -errno;
+    if (info.si_pid != 0) describe(&info, out);
+    return 0;
+}
+
+int _mp_reap(pid_t pid, struct _mp_exit *out) {
+    memset(out, 0, sizeof *out);
+    siginfo_t info = {0};
+    struct rusage usage;
+    int result;
+    do {
+        // The system call, because libc's waitid has no rusage.
+        result = (int)syscall(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG, &usage);
+    } while (result < 0 && errno == EINTR);
+    if (result < 0) return -errno;
+    if (info.si_pid == 0) return -EAGAIN;
+    describe(&info, out);
+    out->peak_kib = usage.ru_maxrss;
+    out->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
+    out->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
+    return 0;
+}
+
+int _mp_kill(pid_t pid, int signal) { return kill(pid, signal) < 0 ? -errno : 0; }
+
+int _mp_pidfd_open(pid_t pid) {
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0) return -errno;
+    return fd;
+}
+
+pid_t _mp_thread_id(void) { return (pid_t)syscall(SYS_gettid); }
+
+// CLONE_PARENT makes the child a child of the fork server's own parent, the user's process. So that process reaps it itself:
+// no status has to be relayed, and none is lost when the server dies.
+//
+// libc's fork() cannot do that, hence the raw call, hence we do for the main thread what libc's fork does in its child:
+// the cached thread id and the robust-mutex list. (The rest of it concerns other threads, of which a fork server has none:
+// that it is single-threaded is checked by the caller.) glibc keeps `tid` 16 bytes in front of the list head; that is
+// verified here, and the kernel's own record of the address is asked when it does not hold.
+pid_t _mp_fork_sibling(void) {
+    void *list = NULL;
+    size_t length = 0;
+    int *tid = NULL;
+    if (syscall(SYS_get_robust_list, 0, &list, &length) == 0 && list != NULL) tid = (int *)((char *)list - 16);
+    if (tid == NULL || *tid != (int)syscall(SYS_gettid)) {
+        tid = NULL;
+#ifdef PR_GET_TID_ADDRESS
+        if (prctl(PR_GET_TID_ADDRESS, &tid) < 0) return -ENOTSUP;
+#endif
+        if (tid == NULL || *tid != (int)syscall(SYS_gettid)) return -ENOTSUP;
+    }
+    unsigned long flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
+#if defined(__x86_64__)
+    long pid = syscall(SYS_clone, flags, 0, NULL, tid, 0);
+#else
+    long pid = syscall(SYS_clone, flags, 0, NULL, 0, tid);
+#endif
+    if (pid < 0) return -errno;
+    if (pid == 0 && list != NULL) syscall(SYS_set_robust_list, list, length);
+    return (pid_t)pid;
+}
+
+pid_t _mp_fork(void) {
+    pid_t pid = fork();
+    return pid < 0 ? -errno : pid;
+}
+
+pid_t _mp_spawn(const struct _mp_spawn *request) {
+    enum { most = 16 };
+    if (request->count > most) return -E2BIG;
+    // Sources are first moved above all targets: dup2 onto a number that is a later entry's source would lose that source.
+    int moved[most], count = 0, highest = 2, error = 0;
+    for (int i = 0; i < request->count; i++)
+        if (request->targets[i] > highest) highest = request->targets[i];
+    for (; count < request->count; count++) {
+        moved[count] = fcntl(request->sources[count], F_DUPFD_CLOEXEC, highest + 1);
+        if (moved[count] < 0) {
+            error = errno;
+            break;
+        }
+    }
+    pid_t pid = -1;
+    if (!error) {
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attributes;
+        sigset_t none, all;
+        sigemptyset(&none);
+        sigfillset(&all);
+        posix_spawn_file_actions_init(&actions);
+        posix_spawnattr_init(&attributes);
+        for (int i = 0; i < count && !error; i++)
+            error = posix_spawn_file_actions_adddup2(&actions, moved[i], request->targets[i]);
+        if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, highest + 1);
+        posix_spawnattr_setsigmask(&attributes, &none);
+        posix_spawnattr_setsigdefault(&attributes, &all);
+        posix_spawnattr_setpgroup(&attributes, 0);
+        posix_spawnattr_setflags(
+            &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
+        );
+        if (!error) {
+            error = posix_spawn(&pid, request->path, &actions, &attributes, request->arguments, request->environment);
+        }
+        posix_spawn_file_actions_destroy(&actions);
+        posix_spawnattr_destroy(&attributes);
+    }
+    for (int i = 0; i < count; i++) close(moved[i]);
+    return error ? -error : pid;
+}
+
+// The lifeline: a pipe on which nothing is ever written, whose write end only the parent holds. When the parent ends, by
+// whatever means, the kernel closes that end and tells the readers, and here the signal of that notice is SIGKILL. So a child
+// goes at once, stopped or busy or in the middle of anything, and needs no thread to watch.
+//
+// The owner of a notice belongs to the open file, which a duplicate would share with every other reader: hence the new
+// open file through /proc. (PR_SET_PDEATHSIG would follow the parent's *thread*.)
+int _mp_arm_lifeline(int pipe, pid_t owner) {
+    char path[48];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", pipe);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    if (fcntl(fd, F_SETOWN, owner) < 0 || fcntl(fd, F_SETSIG, SIGKILL) < 0
+        || fcntl(fd, F_SETFL, O_RDONLY | O_NONBLOCK | O_ASYNC) < 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    // Ended between our start and this point? Then no notice will come.
+    struct pollfd state = {fd, POLLIN, 0};
+    if (poll(&state, 1, 0) != 0) {
+        close(fd);
+        return -EOWNERDEAD;
+    }
+    return fd;
+}
+
+int _mp_reset_signals(const int *ignored, int ignored_count, const int *blocked, int blocked_count) {
+    for (int i = 0; i < ignored_count; i++)
+        if (signal(ignored[i], SIG_IGN) == SIG_ERR) return -errno;
+    sigset_t mask;
+    sigemptyset(&mask);
+    for (int i = 0; i < blocked_count; i++)
+        if (sigaddset(&mask, blocked[i]) < 0) return -errno;
+    return sigprocmask(SIG_SETMASK, &mask, NULL) < 0 ? -errno : 0;
+}
+
+int _mp_default_signals(void) {
+    for (int n = 1; n < NSIG; n++) signal(n, SIG_DFL);  // SIGKILL and SIGSTOP refuse, and have no other
+    sigset_t none;
+    sigemptyset(&none);
+    return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+}
+
+int _mp_block_all_signals(void) {
+    sigset_t mask;
+    sigfillset(&mask);
+    return -pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+int _mp_set_limit(int resource, uint64_t soft, uint64_t hard) {
+    struct rlimit limit = {soft, hard};
+    return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
+int _mp_get_limit(int resource, uint64_t *soft, uint64_t *hard) {
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) < 0) return -errno;
+    *soft = limit.rlim_cur;
+    *hard = limit.rlim_max;
+    return 0;
+}
+
+int _mp_set_affinity(const int *cpus, int count) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < count; i++) {
+        if (cpus[i] < 0 || cpus[i] >= CPU_SETSIZE) return -EINVAL;
+        CPU_SET(cpus[i], &set);
+    }
+    return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+}
+
+int _mp_get_affinity(int *cpus, int capacity) {
+    // Larger than cpu_set_t: a machine may have more than 1024 processors.
+    enum { bits = 16384 };
+    unsigned long words[bits / 64] = {0};
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof words, words);
+    if (bytes < 0) return -errno;
+    int count = 0;
+    for (int cpu = 0; cpu < bytes * 8 && count < capacity; cpu++)
+        if (words[cpu / 64] >> (cpu % 64) & 1) cpus[count++] = cpu;
+    return count;
+}
+
+int _mp_set_niceness(int nice) { return setpriority(PRIO_PROCESS, 0, nice) < 0 ? -errno : 0; }
+
+int _mp_set_identity(bool set_group, gid_t group, bool set_user, uid_t user) {
+    // Supplementary groups go first and the user last: afterwards neither could be changed any more.
+    if ((set_group || set_user) && geteuid() == 0 && setgroups(set_group ? 1 : 0, &group) < 0) return -errno;
+    if (set_group && setresgid(group, group, group) < 0) return -errno;
+    if (set_user && setresuid(user, user, user) < 0) return -errno;
+    return 0;
+}
+
+int _mp_set_name(const char *name) { return prctl(PR_SET_NAME, name) < 0 ? -errno : 0; }
+int _mp_set_group(void) { return setpgid(0, 0) < 0 ? -errno : 0; }
+int _mp_chdir(const char *path) { return chdir(path) < 0 ? -errno : 0; }
+int _mp_fchdir(int fd) { return fchdir(fd) < 0 ? -errno : 0; }
+int _mp_get_cwd(void) { return _mp_open(".", O_PATH | O_DIRECTORY); }
+
+int _mp_fill_random(void *bytes, size_t count) {
+    size_t done = 0;
+    while (done < count) {
+        ssize_t got = getrandom((char *)bytes + done, count - done, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return -errno;
+        done += (size_t)got;
+    }
+    return 0;
+}
+
+int _mp_thread_count(void) {
+    DIR *directory = opendir("/proc/self/task");
+    if (directory == NULL) return -errno;
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(directory));) count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+void _mp_flush_stdio(void) { fflush(NULL); }
+void _mp_exit_now(int code) { _exit(code); }
+void _mp_exit_with_handlers(int code) { exit(code); }
+
+void _mp_die_by_signal(int n) {
+    signal(n, SIG_DFL);
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, n);
+    sigprocmask(SIG_UNBLOCK, &mask, NULL);
+    raise(n);
+    _exit(128 + n);
+}
