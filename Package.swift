@@ -17,10 +17,10 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let package = Package(
     name: "swift-multiprocessing",
     products: [
-        .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+        .library(name: "Multiprocessing", targets: ["Multiprocessing"])
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0")
     ],
     targets: [
         // The layers, lowest first: each may import only those above it in this list.
@@ -38,6 +38,12 @@ let package = Package(
         .target(
             name: "Multiprocessing",
             dependencies: ["MultiprocessingSystem", "MultiprocessingWire", system],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "crash-isolation",
+            dependencies: ["Multiprocessing"],
+            path: "Examples/crash-isolation",
             swiftSettings: swiftSettings
         ),
         // Every kind of capture, for the tests and for a plain program that runs them across processes.

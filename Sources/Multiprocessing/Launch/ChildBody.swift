@@ -42,7 +42,11 @@ enum ChildBody {
             try outcome.send(over: channel)
         } catch {
             // A result too large for this process's limits must not look like a body without a value.
-            let failure = ProcessError(.cannotTravel, "The result could not be sent to the parent", errno: error as? Errno)
+            let failure = ProcessError(
+                .cannotTravel,
+                "The result could not be sent to the parent",
+                errno: error as? Errno
+            )
             try? Outcome.failure(.bytes(ErrorCoding.encode(failure))).send(over: channel)
             status = 1
         }

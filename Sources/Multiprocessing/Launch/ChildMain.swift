@@ -65,7 +65,8 @@ enum ChildMain {
             }
         }
         if let processors = plan.affinity {
-            try attempt("run on processors \(processors)") { () throws(Errno) in try ThisProcess.setAffinity(processors) }
+            try attempt("run on processors \(processors)") { () throws(Errno) in try ThisProcess.setAffinity(processors)
+            }
         }
         if let niceness = plan.niceness {
             try attempt("take niceness \(niceness)") { () throws(Errno) in
@@ -74,7 +75,8 @@ enum ChildMain {
         }
         // Before the limits, one of which counts the user's processes, and while this process still may.
         if plan.group != nil || plan.user != nil {
-            try attempt("run as user \(plan.user.map(String.init) ?? "-"), group \(plan.group.map(String.init) ?? "-")") {
+            try attempt("run as user \(plan.user.map(String.init) ?? "-"), group \(plan.group.map(String.init) ?? "-")")
+            {
                 () throws(Errno) in
                 try ThisProcess.setIdentity(group: plan.group, user: plan.user)
             }

@@ -114,7 +114,10 @@ final class ForkServerClient: Sendable {
         }
         let deadline = Deadline(after: ForkServer.configuration.preloadTimeout)
         guard try waitUntilReady(Interest(state.control!.descriptor.number), deadline: deadline) else {
-            throw ProcessError(.timedOut, "The preload hook took longer than \(ForkServer.configuration.preloadTimeout)")
+            throw ProcessError(
+                .timedOut,
+                "The preload hook took longer than \(ForkServer.configuration.preloadTimeout)"
+            )
         }
         guard let packet = try state.control!.descriptor.receive(wait: false) else {
             throw ProcessError(.startFailed, "The preload hook ended the fork server")

@@ -85,7 +85,9 @@ enum ForkServerMain {
         guard case .preloaded = box.reply else { return box.reply }
         let threads = (try? ThisProcess.threadCount()) ?? 0
         guard threads == 1 else {
-            return .preloadFailed("The preload hook started \(threads - 1) thread(s); a process with threads cannot be forked")
+            return .preloadFailed(
+                "The preload hook started \(threads - 1) thread(s); a process with threads cannot be forked"
+            )
         }
         return .preloaded
     }

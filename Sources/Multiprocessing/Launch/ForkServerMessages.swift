@@ -12,7 +12,9 @@ enum ForkServerRequest {
             self = .fork(packet.bytes[1])
         case 2:
             if let file = packet.passed.first {
-                guard let copy = try? Descriptor(duplicating: file), let mapped = try? MappedFile(copy) else { return nil }
+                guard let copy = try? Descriptor(duplicating: file), let mapped = try? MappedFile(copy) else {
+                    return nil
+                }
                 self = .preload(mapped.withBytes { Array($0) })
             } else {
                 self = .preload(Array(packet.bytes.dropFirst()))

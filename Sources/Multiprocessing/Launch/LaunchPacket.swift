@@ -36,7 +36,10 @@ enum LaunchPacket {
     ) throws {
         let planBytes = try BinaryEncoder().encode(plan)
         guard planBytes.count <= Descriptor.maximumPacket / 2 else {
-            throw ProcessError(.invalidArgument, "The options of a process take \(planBytes.count) bytes, which is too much")
+            throw ProcessError(
+                .invalidArgument,
+                "The options of a process take \(planBytes.count) bytes, which is too much"
+            )
         }
         var flags: Flags = []
         var numbers: [CInt] = []
@@ -106,7 +109,10 @@ enum LaunchPacket {
         let directory = take(.directory)
         let streams = [take(.input), take(.output), take(.error)]
         let plan = try bytes.withUnsafeBytes {
-            try BinaryDecoder().decode(LaunchPlan.self, from: UnsafeRawBufferPointer(rebasing: $0[16..<(16 + planCount)]))
+            try BinaryDecoder().decode(
+                LaunchPlan.self,
+                from: UnsafeRawBufferPointer(rebasing: $0[16..<(16 + planCount)])
+            )
         }
         guard plan.descriptorNumbers.count == numbers.count else {
             throw ProcessError(.setupFailed, "A launch packet is malformed: descriptors are missing")

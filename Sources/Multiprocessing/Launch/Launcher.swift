@@ -91,7 +91,9 @@ struct Launcher {
         return (pid, channel)
     }
 
-    private func launchByFork<Success>(_ body: () throws -> Success, _ errors: ErrorPipe) throws -> (Int32, SharedDescriptor) {
+    private func launchByFork<Success>(_ body: () throws -> Success, _ errors: ErrorPipe) throws -> (
+        Int32, SharedDescriptor
+    ) {
         let (plan, attachments) = try makePlan(errors, hasCurrentEnvironment: true)
         do throws(Errno) {
             let lifeline = try Runtime.current.lifelineNumber()
@@ -167,7 +169,10 @@ struct Launcher {
             if let number, Descriptor.isOpen(number) {
                 attachments.streams[index] = number
             } else if case .descriptor(let number) = stream.kind {
-                throw ProcessError(.invalidArgument, "Descriptor \(number), given as standard stream \(index), is not open")
+                throw ProcessError(
+                    .invalidArgument,
+                    "Descriptor \(number), given as standard stream \(index), is not open"
+                )
             } else if index > 0 || method == .fork {
                 nullStreams.append(Int32(index))
             }

@@ -25,7 +25,10 @@ struct Work<Success: Sendable>: Sendable {
         } else {
             form = .encoded(
                 try refusing { () throws(ClosureError) in
-                    JobBytes(function: try Job.encode(body, fileID: "\(fileID)", line: Int(line)), arguments: Job.noArguments)
+                    JobBytes(
+                        function: try Job.encode(body, fileID: "\(fileID)", line: Int(line)),
+                        arguments: Job.noArguments
+                    )
                 }
             )
         }
@@ -40,7 +43,10 @@ struct Work<Success: Sendable>: Sendable {
         isAsynchronous = true
         form = .encoded(
             try refusing { () throws(ClosureError) in
-                JobBytes(function: try Job.encode(body, fileID: "\(fileID)", line: Int(line)), arguments: Job.noArguments)
+                JobBytes(
+                    function: try Job.encode(body, fileID: "\(fileID)", line: Int(line)),
+                    arguments: Job.noArguments
+                )
             }
         )
     }

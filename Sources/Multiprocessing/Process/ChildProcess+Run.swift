@@ -18,7 +18,12 @@ extension ChildProcess {
         _ body: @escaping @Sendable () throws -> Success
     ) async throws -> Success {
         try await ChildProcess(
-            name: name, startMethod: startMethod, options: options, fileID: fileID, line: line, body
+            name: name,
+            startMethod: startMethod,
+            options: options,
+            fileID: fileID,
+            line: line,
+            body
         ).startedValue
     }
 
@@ -32,7 +37,12 @@ extension ChildProcess {
         _ body: @escaping @Sendable @concurrent () async throws -> Success
     ) async throws -> Success {
         try await ChildProcess(
-            name: name, startMethod: startMethod, options: options, fileID: fileID, line: line, body
+            name: name,
+            startMethod: startMethod,
+            options: options,
+            fileID: fileID,
+            line: line,
+            body
         ).startedValue
     }
 
@@ -50,7 +60,12 @@ extension ChildProcess {
     ) async throws -> Success {
         try await ChildProcess(
             arguments: repeat each arguments,
-            name: name, startMethod: startMethod, options: options, fileID: fileID, line: line, body
+            name: name,
+            startMethod: startMethod,
+            options: options,
+            fileID: fileID,
+            line: line,
+            body
         ).startedValue
     }
 
@@ -66,7 +81,12 @@ extension ChildProcess {
     ) async throws -> Success {
         try await ChildProcess(
             arguments: repeat each arguments,
-            name: name, startMethod: startMethod, options: options, fileID: fileID, line: line, body
+            name: name,
+            startMethod: startMethod,
+            options: options,
+            fileID: fileID,
+            line: line,
+            body
         ).startedValue
     }
 

@@ -76,7 +76,11 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
         }
         do {
             let launcher = Launcher(
-                name: name, number: number, options: options, startedAt: startedAt, printsErrors: printsErrors
+                name: name,
+                number: number,
+                options: options,
+                startedAt: startedAt,
+                printsErrors: printsErrors
             )
             let record = try launcher.launch(work)
             phase.withLock { $0 = .started(record) }

@@ -35,7 +35,9 @@ extension ProcessOptions {
         }
         guard Set(descriptors).count == descriptors.count else { throw refuse("A descriptor is given twice") }
         for descriptor in descriptors where descriptor.rawValue < 3 {
-            throw refuse("Descriptor \(descriptor.rawValue) is a standard stream: set standardInput, standardOutput, standardError")
+            throw refuse(
+                "Descriptor \(descriptor.rawValue) is a standard stream: set standardInput, standardOutput, standardError"
+            )
         }
         for name in environment.keys where name.isEmpty || name.contains("=") || name.utf8.contains(0) {
             throw refuse("\(name.debugDescription) cannot be the name of a variable")
@@ -44,8 +46,11 @@ extension ProcessOptions {
             throw refuse("The value of a variable cannot hold a NUL")
         }
         if processorAffinity?.isEmpty == true { throw refuse("A process needs at least one processor") }
-        if let niceness, !(-20...19).contains(niceness) { throw refuse("Niceness is between -20 and 19, not \(niceness)") }
-        for signal in ignoredSignals.union(blockedSignals) where !(1...64).contains(signal) || [9, 19].contains(signal) {
+        if let niceness, !(-20...19).contains(niceness) {
+            throw refuse("Niceness is between -20 and 19, not \(niceness)")
+        }
+        for signal in ignoredSignals.union(blockedSignals) where !(1...64).contains(signal) || [9, 19].contains(signal)
+        {
             throw refuse("\(signalName(signal)) cannot be ignored or blocked")
         }
     }

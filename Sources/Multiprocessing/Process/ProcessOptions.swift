@@ -31,7 +31,9 @@ public struct ProcessOptions: Sendable {
         /// Bytes of address space (RLIMIT_AS). An allocation beyond it fails, which in Swift is a fault.
         public static func memory(_ bytes: Int) -> Limit { Limit(resource: 9, amount: UInt64(clamping: bytes)) }
         /// Seconds of processor time (RLIMIT_CPU). Reaching it is SIGXCPU, one second later SIGKILL.
-        public static func processorTime(seconds: Int) -> Limit { Limit(resource: 0, amount: UInt64(clamping: seconds)) }
+        public static func processorTime(seconds: Int) -> Limit {
+            Limit(resource: 0, amount: UInt64(clamping: seconds))
+        }
         /// The highest number of open descriptors (RLIMIT_NOFILE).
         public static func openFiles(_ count: Int) -> Limit { Limit(resource: 7, amount: UInt64(clamping: count)) }
         /// Bytes of a core file (RLIMIT_CORE).

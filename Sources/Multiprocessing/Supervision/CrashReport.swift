@@ -78,7 +78,8 @@ struct StandardErrorText {
     var message: String? {
         let signs = [
             "Fatal error", "fatal error", "Precondition failed", "Assertion failed", "Could not allocate memory",
-            "Out of memory", "assertion failed", "Assertion `", "terminate called", "Object was ", "Simultaneous accesses",
+            "Out of memory", "assertion failed", "Assertion `", "terminate called", "Object was ",
+            "Simultaneous accesses",
         ]
         return lines.last { line in signs.contains { line.contains($0) } }
     }

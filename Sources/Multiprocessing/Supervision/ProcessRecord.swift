@@ -247,7 +247,9 @@ final class ProcessRecord: Sendable {
 
     private func resume(_ id: Int, _ result: WaitResult) {
         let continuation = state.withLock { state in
-            if let waiter = state.waiters.removeValue(forKey: id) { return waiter as CheckedContinuation<WaitResult, Never>? }
+            if let waiter = state.waiters.removeValue(forKey: id) {
+                return waiter as CheckedContinuation<WaitResult, Never>?
+            }
             // Cancelled before it began to wait.
             if state.end == nil { state.cancelled.insert(id) }
             return nil

@@ -18,7 +18,9 @@ final class Runtime: Sendable {
     static var current: Runtime {
         let pid = ThisProcess.identifier
         let found = slot.load(ordering: .acquiring)
-        let existing = UnsafeRawPointer(bitPattern: found).map { Unmanaged<Runtime>.fromOpaque($0).takeUnretainedValue() }
+        let existing = UnsafeRawPointer(bitPattern: found).map {
+            Unmanaged<Runtime>.fromOpaque($0).takeUnretainedValue()
+        }
         if let existing, existing.processIdentifier == pid { return existing }
         // Runtimes are never released: a forked copy abandons its parent's as it is.
         let fresh = Unmanaged.passRetained(Runtime(pid: pid))

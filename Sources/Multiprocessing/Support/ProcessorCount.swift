@@ -50,7 +50,9 @@ enum ProcessorCount {
 
     private static func share2(_ directory: String, _ read: (String) -> String?) -> Double? {
         let words = (read(directory + "/cpu.max") ?? "").split(whereSeparator: \.isWhitespace)
-        guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), period > 0 else { return nil }
+        guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), period > 0 else {
+            return nil
+        }
         return quota / period
     }
 

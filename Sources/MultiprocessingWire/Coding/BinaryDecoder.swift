@@ -46,6 +46,8 @@ public struct BinaryDecoder: Sendable {
         guard end == bytes.count else {
             throw WireError(code: .trailingBytes, what: "\(bytes.count - end) bytes follow the value", offset: end)
         }
-        return try state.decode(type, value, parent: -1, place: nil)
+        let result = try state.decode(type, value, parent: -1, place: nil)
+        if let failure = state.failure { throw failure }
+        return result
     }
 }

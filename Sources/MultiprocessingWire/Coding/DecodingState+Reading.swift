@@ -24,8 +24,17 @@ extension DecodingState {
     /// A value without the marks of nested optionals.
     @inline(__always)
     func stripped(_ value: WireValue) throws -> WireValue {
-        var value = value
-        while value.tag == WireTag.some { value = try self.value(at: value.payload, limit: value.limit) }
+        value.tag == WireTag.some ? try strippedOfAll(value) : value
+    }
+
+    @inline(never)
+    private func strippedOfAll(_ value: WireValue) throws -> WireValue {
+        var (value, marks) = (value, 0)
+        while value.tag == WireTag.some {
+            marks += 1
+            if marks > limits.maximumDepth { throw error(.depthExceeded, "too many optionals", at: value.payload) }
+            value = try self.value(at: value.payload, limit: value.limit)
+        }
         return value
     }
 

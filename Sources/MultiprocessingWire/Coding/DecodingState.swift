@@ -46,6 +46,8 @@ final class DecodingState {
     @exclusivity(unchecked) var parent = -1
     @exclusivity(unchecked) var place: Int?
 
+    @exclusivity(unchecked) private(set) var failure: (any Error)?
+
     let count: Int
     let limits: CodingLimits
     let userInfo: [CodingUserInfoKey: Any]
@@ -73,6 +75,16 @@ final class DecodingState {
         top = -1
     }
 
+    /// Runs what may fail where the protocols do not allow to throw; the end of decoding throws the error.
+    func recordingFailure(_ body: () throws -> Void) {
+        do {
+            try body()
+        } catch {
+            if failure == nil { failure = error }
+        }
+    }
+
+    @inline(__always)
     func checkOpen() throws {
         if !isOpen {
             throw WireError(code: .unsupported, what: "a decoder was used after its message was decoded")

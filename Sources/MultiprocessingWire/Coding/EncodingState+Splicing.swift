@@ -168,7 +168,11 @@ extension EncodingState {
                 let count = side.frames[0].count
                 let kind = side.frames[0].kind
                 growth = try side.finish()
-                if kind == .unkeyed {
+                if kind == .keyed {
+                    // A key may be in both parts.
+                    let header = buffer.get(UInt64.self, at: splice.headers[0])
+                    buffer.set(header & ~0xFF | UInt64(WireTag.keyedRepeating), at: splice.headers[0])
+                } else {
                     let stored = UInt32(exactly: count) ?? WireFormat.unknownCount
                     buffer.set(stored, at: splice.headers[0] + WireFormat.headerSize)
                 }

@@ -80,6 +80,9 @@ extension EncodingState {
 
     private func putKeyText(_ text: UnsafeBufferPointer<UInt8>) throws {
         try makeRoom(text.count + 5)
+        let bit = Self.maskBit(text)
+        if current.keyMask & bit != 0 { lookForRepeat(of: text) }
+        current.keyMask |= bit
         current.keyOffset = buffer.count
         current.count += 1
         if text.count < Int(WireFormat.longKey) {
@@ -94,18 +97,6 @@ extension EncodingState {
         if let base = text.baseAddress { buffer.put(base, text.count) }
     }
 
-    /// Reads back the key that was written at `offset`.
-    func key(at offset: Int) -> String {
-        buffer.withUnsafeBytes { bytes in
-            var start = offset + 1
-            var length = Int(bytes[offset])
-            if bytes[offset] == WireFormat.longKey {
-                length = Int(bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))
-                start += 4
-            }
-            return String(decoding: bytes[start..<(start + length)], as: UTF8.self)
-        }
-    }
 
     /// Where the bytes and the splices end, to go back to when a value fails.
     struct Mark {
@@ -169,6 +160,5 @@ extension EncodingState {
     /// Keeps an error for the next place that can throw.
     func fail(_ what: String) {
         if pendingError == nil { pendingError = error(.unsupported, what) }
-        // No container has the serial 0, so every further write comes by `enterSlowly`, which throws.
     }
 }

@@ -20,6 +20,10 @@ struct EncodingFrame {
     var hasHeader = true
     /// The tag of a packed container's elements.
     var element: UInt8 = 0
+    /// One bit for each key that was written, by a hash: a bit that is set already asks for a closer look.
+    var keyMask: UInt64 = 0
+    /// Whether a key may have been written twice.
+    var repeats = false
 }
 
 /// A message being written: its bytes, and the values that are open, outermost first.
@@ -133,7 +137,9 @@ final class EncodingState {
             buffer.reserve(1)
             buffer.put(WireTag.empty)
         case .keyed:
-            if frame.hasHeader { patchHeader(of: frame, tag: WireTag.keyed) }
+            if frame.hasHeader {
+                patchHeader(of: frame, tag: frame.repeats ? WireTag.keyedRepeating : WireTag.keyed)
+            }
         case .unkeyed:
             guard frame.hasHeader else { break }
             let count = UInt32(exactly: frame.count) ?? WireFormat.unknownCount
@@ -181,6 +187,12 @@ final class EncodingState {
     }
 
     // MARK: Errors
+
+    /// The keys that lead to an open or sealed container.
+    func codingPath(of serial: Int, _ index: Int) -> [any CodingKey] {
+        if let container = sealed.last(where: { $0.serial == serial }) { return container.path }
+        return codingPath(upTo: index)
+    }
 
     /// The keys that lead to the innermost open value.
     func codingPath(upTo index: Int? = nil) -> [any CodingKey] {

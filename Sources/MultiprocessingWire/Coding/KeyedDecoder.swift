@@ -21,16 +21,20 @@ struct KeyedDecoder<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
     var allKeys: [Key] {
         var keys: [Key] = []
-        guard state.isOpen else { return keys }
         var position = start
         var seen: Set<String> = []
-        while position < end, let (name, length) = try? state.key(at: position, limit: end),
-            let text = try? state.text(name, length),
-            let value = try? state.value(at: name + length, limit: end), let next = try? state.end(of: value)
-        {
-            position = next
-            if repeats, !seen.insert(text).inserted { continue }
-            if let key = Key(stringValue: text) ?? Int(text).flatMap({ Key(intValue: $0) }) { keys.append(key) }
+        state.parent = live
+        state.place = nil
+        state.recordingFailure {
+            try state.checkOpen()
+            while position < end {
+                let (name, length) = try state.key(at: position, limit: end)
+                let text = try state.text(name, length)
+                position = try state.end(of: state.value(at: name + length, limit: end))
+                try state.charge(length + MemoryLayout<Key>.stride, parent: state.parent, place: nil)
+                if repeats, !seen.insert(text).inserted { continue }
+                if let key = Key(stringValue: text) ?? Int(text).flatMap({ Key(intValue: $0) }) { keys.append(key) }
+            }
         }
         return keys
     }
@@ -61,11 +65,19 @@ struct KeyedDecoder<Key: CodingKey>: KeyedDecodingContainerProtocol {
     private func missing(_ key: some CodingKey) -> any Error {
         DecodingError.keyNotFound(
             key,
-            DecodingError.Context(codingPath: codingPath, debugDescription: "there is no value for the key '\(key.stringValue)'")
+            DecodingError.Context(
+                codingPath: codingPath,
+                debugDescription: "there is no value for the key '\(key.stringValue)'"
+            )
         )
     }
 
-    func contains(_ key: Key) -> Bool { (try? find(key)) != nil }
+    func contains(_ key: Key) -> Bool {
+        var isFound = false
+        state.recordingFailure { isFound = try find(key) != nil }
+        return isFound
+    }
+
     func decodeNil(forKey key: Key) throws -> Bool { try value(key).tag == WireTag.null }
 
     // MARK: Values

@@ -4,7 +4,7 @@ struct ValueEncoder: Encoder, SingleValueEncodingContainer {
     let serial: Int
     let index: Int
 
-    var codingPath: [any CodingKey] { state.codingPath(upTo: index) }
+    var codingPath: [any CodingKey] { state.codingPath(of: serial, index) }
     var userInfo: [CodingUserInfoKey: Any] { state.userInfo }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {

@@ -1,5 +1,5 @@
 #if !(_endian(little) && _pointerBitWidth(_64))
-#error("The wire format is written for little-endian 64-bit platforms")
+    #error("The wire format is written for little-endian 64-bit platforms")
 #endif
 
 /// The first byte of every encoded value: see Documentation/WireFormat.md.
