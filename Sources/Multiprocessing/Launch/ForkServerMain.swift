@@ -14,6 +14,7 @@ enum ForkServerMain {
         // A server that is stopped, or busy in a preload hook, goes with its parent too.
         guard let lifelines = try? ChildMain.armLifelines(lifeline) else { ThisProcess.exitNow(0) }
         ThisProcess.setName("mp-forkserver")
+        WarmUp.run()
         while true {
             guard case .some(.some(var packet)) = try? Descriptor.receive(from: control) else { ThisProcess.exitNow(0) }
             switch ForkServerRequest(packet) {

@@ -10,6 +10,8 @@ struct ErrorRelay {
 
     private var pipe: SharedDescriptor?
     private(set) var tail: [UInt8] = []
+    /// Read and not yet passed on.
+    private var pending: [UInt8] = []
     private var passesOn: Bool
 
     init(pipe: SharedDescriptor?, passesOn: Bool) {
@@ -26,22 +28,32 @@ struct ErrorRelay {
 
     /// Takes in what is there. Does not wait: if this process's standard error is full, the child's has to be.
     mutating func pump(patience: Duration = .zero) -> Progress {
+        guard passPending(patience) else { return .stalled }
         guard pipe != nil else { return .ended }
         return withUnsafeTemporaryAllocation(byteCount: Self.chunk, alignment: 1) { buffer in
             while true {
-                if passesOn, !StandardError.isWritable(within: patience) { return .stalled }
                 do throws(Errno) {
                     let count = try pipe!.descriptor.read(into: buffer)
                     guard count > 0 else { return .ended }
-                    let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                    let bytes = buffer[..<count]
                     tail.append(contentsOf: bytes)
                     if tail.count > 2 * Self.kept { tail.removeFirst(tail.count - Self.kept) }
-                    if passesOn { StandardError.write(bytes) }
+                    if passesOn { pending = Array(bytes) }
                 } catch {
                     return error == .resourceTemporarilyUnavailable ? .empty : .ended
                 }
+                guard passPending(patience) else { return .stalled }
             }
         }
+    }
+
+    /// Passes on what was read; false if standard error is full.
+    private mutating func passPending(_ patience: Duration) -> Bool {
+        guard !pending.isEmpty else { return true }
+        guard StandardError.isWritable(within: patience) else { return false }
+        pending.withUnsafeBytes { StandardError.write($0) }
+        pending = []
+        return true
     }
 
     /// Lets go of the pipe. The caller has taken it out of the poller.
@@ -54,6 +66,7 @@ struct ErrorRelay {
         if pump(patience: .seconds(1)) == .stalled {
             // Nobody reads this process's standard error. The report still gets its lines.
             passesOn = false
+            pending = []
             _ = pump()
         }
         pipe = nil

@@ -32,7 +32,10 @@ final class ProcessRecord: Sendable {
         var pidDescriptor: SharedDescriptor?
         /// The user was given its number as the sentinel: it stays open as long as this record lives.
         var sentinelIsOut = false
-        var watchesErrors = false
+        /// The poller is to report the end itself, because the channel no longer tells.
+        var watchesEnd = false
+        /// The numbers that the poller has.
+        var watched: [CInt] = []
         var outcome: Outcome?
         var end: End?
         var poller: SharedPoller?
@@ -42,6 +45,8 @@ final class ProcessRecord: Sendable {
         var waiters: [Int: CheckedContinuation<WaitResult, Never>] = [:]
         var cancelled: Set<Int> = []
         var nextWaiter = 0
+
+        var endNumber: CInt? { watchesEnd ? pidDescriptor?.descriptor.number : nil }
     }
 
     private let state: Mutex<State>
@@ -76,11 +81,22 @@ final class ProcessRecord: Sendable {
         try state.withLock { (state) throws(Errno) in
             state.poller = poller
             state.token = token
-            if let number = state.channel?.descriptor.number { try poller.poller.add(number, token: token) }
-            if let number = state.errors.number {
-                try poller.poller.add(number, token: token)
-                state.watchesErrors = true
-            }
+            try setWatched(true, &state)
+        }
+    }
+
+    /// Puts the descriptors under the monitor's eye, or takes them away from it.
+    ///
+    /// They are taken away before they are closed (a forked copy of this process may hold the open file, and the poller would
+    /// report it for ever), and while a thread in `join` watches them itself (two threads would wake up for one event).
+    private func setWatched(_ watched: Bool, _ state: inout State) throws(Errno) {
+        guard let shared = state.poller else { return }
+        let wanted = watched ? [state.channel?.descriptor.number, state.errors.number, state.endNumber] : []
+        for number in state.watched where !wanted.contains(number) { shared.poller.remove(number) }
+        state.watched.removeAll { !wanted.contains($0) }
+        for case let number? in wanted where !state.watched.contains(number) {
+            try shared.poller.add(number, token: state.token)
+            state.watched.append(number)
         }
     }
 
@@ -88,23 +104,33 @@ final class ProcessRecord: Sendable {
     func service() {
         let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>] in
             guard state.end == nil else { return [] }
-            relayErrors(&state)
+            if relayErrors(&state) == .stalled { Runtime.current.monitor.retryRelay(self, token: state.token) }
             return readChannel(&state) ? settleIfEnded(&state) : []
         }
         for waiter in resumed { waiter.resume(returning: .ended) }
     }
 
-    private func relayErrors(_ state: inout State) {
+    @discardableResult
+    private func relayErrors(_ state: inout State) -> ErrorRelay.Progress {
         let number = state.errors.number
         let progress = state.errors.pump()
-        if progress == .empty, !state.watchesErrors, let number {
-            state.watchesErrors = (try? state.poller?.poller.add(number, token: state.token)) != nil
-        } else if progress != .empty, state.watchesErrors, let number {
+        if progress == .stalled, let number, let place = state.watched.firstIndex(of: number) {
+            // The poller would report the same bytes again and again.
             state.poller?.poller.remove(number)
-            state.watchesErrors = false
+            state.watched.remove(at: place)
+        } else if progress == .ended, number != nil {
+            close(number, &state)
+            state.errors.close()
+        } else if progress == .empty, state.blocked == 0 {
+            try? setWatched(true, &state)
         }
-        if progress == .ended { state.errors.close() }
-        if progress == .stalled { Runtime.current.monitor.retryRelay(self, token: state.token) }
+        return progress
+    }
+
+    private func close(_ number: CInt?, _ state: inout State) {
+        guard let number, let place = state.watched.firstIndex(of: number) else { return }
+        state.poller?.poller.remove(number)
+        state.watched.remove(at: place)
     }
 
     /// Reads what the child has reported; returns whether its end of the channel is closed.
@@ -124,31 +150,38 @@ final class ProcessRecord: Sendable {
         return true
     }
 
-    /// Closing alone would leave the poller with an open file that a forked copy of this process still holds.
     private func closeChannel(_ state: inout State) {
-        if let number = state.channel?.descriptor.number { state.poller?.poller.remove(number) }
+        close(state.channel?.descriptor.number, &state)
         state.channel = nil
     }
 
     /// Settles the end, if it is one: a body may close all descriptors and run on.
     private func settleIfEnded(_ state: inout State) -> [CheckedContinuation<WaitResult, Never>] {
-        var raw: RawExit?
         do throws(Errno) {
-            guard try ChildControl.peek(pid) != nil else {
-                if state.pidDescriptor == nil { try makePidDescriptor(&state) }
+            if try ChildControl.peek(pid) == nil {
+                // Its channel is closed and it lives: still on its way out, or a body that closed everything.
+                state.watchesEnd = true
+                try makePidDescriptor(&state)
+                if state.blocked == 0 { try setWatched(true, &state) }
                 return []
             }
+        } catch {
+            // Reaped by somebody else. Settling finds out.
+        }
+        return settle(&state)
+    }
+
+    /// The process has ended: collects everything, and wakes whoever waits.
+    private func settle(_ state: inout State) -> [CheckedContinuation<WaitResult, Never>] {
+        var raw: RawExit?
+        if (try? ChildControl.peek(pid)) != nil {
             // What it left behind in its group goes before it is reaped: until then the group's number cannot be another's.
             try? ChildControl.signal(-pid, 9)
-            raw = try ChildControl.reap(pid)
-        } catch {
-            // Reaped by somebody else.
-            raw = nil
+            raw = (try? ChildControl.reap(pid)) ?? nil
         }
         _ = readChannel(&state)
-        closeChannel(&state)
-        if state.watchesErrors, let number = state.errors.number { state.poller?.poller.remove(number) }
-        if let number = state.pidDescriptor?.descriptor.number { state.poller?.poller.remove(number) }
+        try? setWatched(false, &state)
+        state.channel = nil
         state.errors.finish()
         let status: ExitStatus =
             switch raw {
@@ -171,9 +204,8 @@ final class ProcessRecord: Sendable {
     }
 
     private func makePidDescriptor(_ state: inout State) throws(Errno) {
-        let end = SharedDescriptor(try ChildControl.pidDescriptor(pid))
-        try state.poller?.poller.add(end.descriptor.number, token: state.token)
-        state.pidDescriptor = end
+        guard state.pidDescriptor == nil else { return }
+        state.pidDescriptor = SharedDescriptor(try ChildControl.pidDescriptor(pid))
     }
 
     private func closeIfUnused(_ state: inout State) {
@@ -185,33 +217,48 @@ final class ProcessRecord: Sendable {
     // MARK: Waiting
 
     /// Blocks the thread until the process has ended; false when the deadline passed first.
+    ///
+    /// The thread watches the process itself, so that its end costs one wake-up and not two.
     func waitBlocking(deadline: Deadline) throws(Errno) -> Bool {
+        let waits = try state.withLock { (state) throws(Errno) in
+            if state.end != nil { return false }
+            try makePidDescriptor(&state)
+            if state.blocked == 0 { try setWatched(false, &state) }
+            state.blocked += 1
+            return true
+        }
+        guard waits else { return true }
+        defer {
+            state.withLock { state in
+                state.blocked -= 1
+                closeIfUnused(&state)
+                if state.end == nil, state.blocked == 0 { try? setWatched(true, &state) }
+            }
+        }
+        var stalled = false
         while true {
-            let number: CInt? = try state.withLock { (state) throws(Errno) in
-                if state.end != nil { return nil }
-                if state.pidDescriptor == nil { try makePidDescriptor(&state) }
-                state.blocked += 1
-                return state.pidDescriptor!.descriptor.number
+            let interests: [Interest] = state.withLock { state in
+                guard state.end == nil else { return [] }
+                let errors = stalled ? nil : state.errors.number
+                return [Interest(state.pidDescriptor!.descriptor.number)] + (errors.map { [Interest($0)] } ?? [])
             }
-            guard let number else { return true }
-            defer {
-                state.withLock { state in
-                    state.blocked -= 1
-                    closeIfUnused(&state)
-                }
+            guard !interests.isEmpty else { return true }
+            let ready = try waitUntilReady(
+                interests,
+                deadline: stalled ? deadline.earlier(.milliseconds(20)) : deadline
+            )
+            if ready.contains(0) {
+                endNow()
+                return true
             }
-            guard try waitUntilReady(Interest(number), deadline: deadline) else { return false }
-            endNow()
+            if ready.isEmpty, deadline.hasPassed { return false }
+            stalled = state.withLock { $0.end == nil && relayErrors(&$0) == .stalled }
         }
     }
 
     /// The process is known to have ended: settle it, even if others hold its channel.
     private func endNow() {
-        let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>] in
-            guard state.end == nil else { return [] }
-            _ = readChannel(&state)
-            return settleIfEnded(&state)
-        }
+        let resumed = state.withLock { $0.end == nil ? settle(&$0) : [] }
         for waiter in resumed { waiter.resume(returning: .ended) }
     }
 
