@@ -33,7 +33,7 @@ enum ChildMain {
         }
     }
 
-    private static func load(_ job: LaunchPacket.Received.Job) throws -> ReceivedJob {
+    static func load(_ job: LaunchPacket.Received.Job) throws -> ReceivedJob {
         switch job {
         case .inline(let bytes):
             return try bytes.withUnsafeBytes { try ReceivedJob($0) }

@@ -14,7 +14,7 @@ enum ForkServerMain {
         // A server that is stopped, or busy in a preload hook, goes with its parent too.
         guard let lifelines = try? ChildMain.armLifelines(lifeline) else { ThisProcess.exitNow(0) }
         ThisProcess.setName("mp-forkserver")
-        WarmUp.run()
+        Rehearsal.runInServer()
         while true {
             guard case .some(.some(var packet)) = try? Descriptor.receive(from: control) else { ThisProcess.exitNow(0) }
             switch ForkServerRequest(packet) {
@@ -63,6 +63,7 @@ enum ForkServerMain {
             let lifelines = try ChildMain.armLifelines(lifeline)
             ForkServerReply.ready(ThisProcess.identifier, channel: channel.parent).send(over: control)
             close(lifeline, channel.parent, control)
+            Rehearsal.run()
             ChildMain.serve(channel: channel.child, lifelines: lifelines)
         } catch {
             ForkServerReply.failed(error.rawValue).send(over: control)

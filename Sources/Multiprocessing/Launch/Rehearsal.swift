@@ -1,0 +1,82 @@
+internal import MultiprocessingSystem
+internal import MultiprocessingWire
+internal import SystemPackage
+
+/// A launch played through with a job of our own, before the real one.
+///
+/// Once in the fork server: finding types, conformances and symbols, reading the program's own images and checking the layout
+/// of closures then is done for every child, which shares the caches. And once in each process that is kept ready: a forked
+/// process begins with an almost empty page table, and touching the same pages again is two thirds of the way from the
+/// launch to the body's first instruction. Both happen while nobody waits.
+enum Rehearsal {
+    /// In the fork server: on a thread that is gone afterwards, because of the locks in it (see `ForkServerMain.preload`).
+    static func runInServer() {
+        try? Thread.run {
+            run()
+            _ = try? BinaryDecoder().decode(LaunchPlan.self, from: BinaryEncoder().encode(fullPlan))
+            // Decoded only: running it would start the concurrency runtime's threads.
+            let text = fullPlan.parent.name
+            if let work = try? Work(asynchronous: { text }, #fileID, #line), case .encoded(let job) = work.form {
+                _ = try? (job.header + job.function + job.arguments).withUnsafeBytes { try ReceivedJob($0) }
+            }
+            _ = ErrorCoding.encode(RemoteError(typeName: "", message: "", processName: "", processIdentifier: 0))
+        }
+        // What is cached for each thread has to be the server's own, because a child continues that one.
+        _ = try? BinaryDecoder().decode(Int.self, from: BinaryEncoder().encode(1))
+    }
+
+    /// Sends a launch to itself, sets up what it says (nothing changes), runs its job and reports the result to nobody.
+    static func run() {
+        do {
+            let ends = try Descriptor.socketPairNumbers()
+            let far = Descriptor(owning: ends.parent)
+            var near = ends.child
+            var plan = fullPlan
+            plan.identity.name = "mp-ready"
+            (plan.wholeEnvironment, plan.environment, plan.workingDirectory) = (nil, [:], nil)
+            (plan.affinity, plan.niceness, plan.limits, plan.group, plan.user) = (nil, nil, [], nil, nil)
+            (plan.ignoredSignals, plan.blockedSignals, plan.nullStreams, plan.descriptorNumbers) = ([], [], [], [])
+            let (text, numbers) = (plan.parent.name, plan.identity.path)
+            let work = try Work({ text.utf8.count + numbers.count }, ProcessOptions(), #fileID, #line)
+            guard case .encoded(let job) = work.form else { return }
+            let directory = try Descriptor.currentDirectory()
+            let attachments = LaunchPacket.Attachments(directory: directory.number, streams: [nil, 1, 2])
+            try LaunchPacket.send(plan: plan, job: job, attachments: attachments, over: far)
+            guard let packet = try Descriptor.receive(from: near) else { return }
+            let launch = try LaunchPacket.decode(packet)
+            try ChildMain.setUp(launch, channel: &near, lifelines: [])
+            let received = try ChildMain.load(launch.job)
+            _ = ChildBody.report(Result { try received.runSynchronously() }, plan: plan, channel: near)
+        } catch {
+            // Only speed depends on it; the real launch will say what is wrong.
+        }
+    }
+
+    /// With something in every field, so that every field's coding is found.
+    private static var fullPlan: LaunchPlan {
+        LaunchPlan(
+            identity: ProcessIdentity(
+                name: "",
+                path: [1],
+                isDaemon: false,
+                startMethod: .forkServer,
+                authenticationKey: [1]
+            ),
+            parent: ParentIdentity(name: "", processIdentifier: 0),
+            defaultStartMethod: .forkServer,
+            wholeEnvironment: [""],
+            environment: ["": nil],
+            workingDirectory: "",
+            nullStreams: [0],
+            descriptorNumbers: [0],
+            affinity: [0],
+            niceness: 0,
+            limits: [.coreSize(0)],
+            group: 0,
+            user: 0,
+            ignoredSignals: [0],
+            blockedSignals: [0],
+            printsErrors: true
+        )
+    }
+}
