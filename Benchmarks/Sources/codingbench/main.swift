@@ -83,6 +83,34 @@ func measureStruct<Value: Codable>(_ title: String, _ value: Value, inner: Int) 
     print("  round trip: \(String(format: "%.1f", theirs / ours)) times as fast as JSON")
 }
 
+/// `codingbench profile <what>` runs one thing for a while, for a profiler to look at.
+func profile(_ what: String) throws {
+    let encoder = BinaryEncoder()
+    let decoder = BinaryDecoder()
+    let strings = (0..<10_000).map { "string number \($0)" }
+    let flat = try encoder.encode(Flat())
+    let mixed = try encoder.encode(Mixed())
+    let texts = try encoder.encode(strings)
+    let end = ContinuousClock.now + .seconds(3)
+    while ContinuousClock.now < end {
+        for _ in 0..<1000 {
+            switch what {
+            case "encode-flat": use(try encoder.encode(Flat()))
+            case "decode-flat": use(try decoder.decode(Flat.self, from: flat))
+            case "encode-mixed": use(try encoder.encode(Mixed()))
+            case "decode-mixed": use(try decoder.decode(Mixed.self, from: mixed))
+            case "decode-strings": use(try decoder.decode([String].self, from: texts))
+            default: throw CocoaError(.featureUnsupported)
+            }
+            if what.hasSuffix("strings"), ContinuousClock.now > end { return }
+        }
+    }
+}
+
+if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "profile" {
+    try profile(CommandLine.arguments[2])
+    exit(0)
+}
 try measureArray()
 try measureStruct("struct of ten scalars and texts", Flat(), inner: 300)
 try measureStruct("struct of ten mixed fields", Mixed(), inner: 300)

@@ -34,7 +34,7 @@ final class EncodingState {
     // The class is used by one thread, inside one call: the checks for overlapping access would only cost.
     @exclusivity(unchecked) var buffer: WireBuffer
     @exclusivity(unchecked) private(set) var frames: UnsafeMutablePointer<EncodingFrame>
-    @exclusivity(unchecked) private var frameCapacity = 16
+    @exclusivity(unchecked) private var frameCapacity = 8
     @exclusivity(unchecked) private(set) var top = -1
     /// The serial of the innermost open frame; 0 when there is none.
     @exclusivity(unchecked) private(set) var currentSerial = 0
