@@ -45,20 +45,24 @@ func measureArray() throws {
     let decoder = BinaryDecoder()
     let message = try encoder.encode(numbers)
     var buffer = WireBuffer(minimumCapacity: size * 2)
-    let medians = try compare("[Int], a million", repeats: 41, [
-        Contender("memcpy into a fresh allocation") {
-            let target = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
-            numbers.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: size) }
-            use(target)
-            target.deallocate()
-        },
-        Contender("encode") { use(try encoder.encode(numbers)) },
-        Contender("encode into a buffer") {
-            buffer.removeAll()
-            try encoder.encode(numbers, into: &buffer)
-        },
-        Contender("decode") { use(try decoder.decode([Int].self, from: message)) },
-    ])
+    let medians = try compare(
+        "[Int], a million",
+        repeats: 41,
+        [
+            Contender("memcpy into a fresh allocation") {
+                let target = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+                numbers.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: size) }
+                use(target)
+                target.deallocate()
+            },
+            Contender("encode") { use(try encoder.encode(numbers)) },
+            Contender("encode into a buffer") {
+                buffer.removeAll()
+                try encoder.encode(numbers, into: &buffer)
+            },
+            Contender("decode") { use(try decoder.decode([Int].self, from: message)) },
+        ]
+    )
     let copy = medians["memcpy into a fresh allocation"]!
     for name in ["encode", "encode into a buffer", "decode"] {
         print("  \(name): \(String(format: "%.2f", copy / medians[name]!)) of memcpy's speed")
@@ -72,12 +76,17 @@ func measureStruct<Value: Codable>(_ title: String, _ value: Value, inner: Int) 
     let jsonDecoder = JSONDecoder()
     let message = try encoder.encode(value)
     let json = try jsonEncoder.encode(value)
-    let medians = try compare("\(title): \(message.count) bytes, JSON \(json.count)", repeats: 41, inner: inner, [
-        Contender("encode") { use(try encoder.encode(value)) },
-        Contender("decode") { use(try decoder.decode(Value.self, from: message)) },
-        Contender("JSON encode") { use(try jsonEncoder.encode(value)) },
-        Contender("JSON decode") { use(try jsonDecoder.decode(Value.self, from: json)) },
-    ])
+    let medians = try compare(
+        "\(title): \(message.count) bytes, JSON \(json.count)",
+        repeats: 41,
+        inner: inner,
+        [
+            Contender("encode") { use(try encoder.encode(value)) },
+            Contender("decode") { use(try decoder.decode(Value.self, from: message)) },
+            Contender("JSON encode") { use(try jsonEncoder.encode(value)) },
+            Contender("JSON decode") { use(try jsonDecoder.decode(Value.self, from: json)) },
+        ]
+    )
     let ours = medians["encode"]! + medians["decode"]!
     let theirs = medians["JSON encode"]! + medians["JSON decode"]!
     print("  round trip: \(String(format: "%.1f", theirs / ours)) times as fast as JSON")

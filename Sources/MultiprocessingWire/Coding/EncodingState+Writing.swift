@@ -138,7 +138,6 @@ extension EncodingState {
         if let base = text.baseAddress { buffer.put(base, text.count) }
     }
 
-
     /// Where the bytes and the splices end, to go back to when a value fails.
     struct Mark {
         var count: Int

@@ -54,5 +54,7 @@ struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
     }
 
     func superEncoder() -> any Encoder { encoder.state.openField("super", encoder.serial, encoder.index) }
-    func superEncoder(forKey key: Key) -> any Encoder { encoder.state.openField(key.stringValue, encoder.serial, encoder.index) }
+    func superEncoder(forKey key: Key) -> any Encoder {
+        encoder.state.openField(key.stringValue, encoder.serial, encoder.index)
+    }
 }
