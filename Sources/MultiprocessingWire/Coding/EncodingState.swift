@@ -190,7 +190,9 @@ final class EncodingState {
 
     /// The keys that lead to an open or sealed container.
     func codingPath(of serial: Int, _ index: Int) -> [any CodingKey] {
-        if let container = sealed.last(where: { $0.serial == serial }) { return container.path }
+        if let container = sealed.last(where: { $0.serial == serial }) {
+            return codingPath(of: container)
+        }
         return codingPath(upTo: index)
     }
 

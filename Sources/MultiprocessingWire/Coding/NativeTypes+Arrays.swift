@@ -82,6 +82,10 @@ extension String: NativeElement {
         var position = elements.start
         while position < elements.end {
             state.place = -1 - array.count
+            // A count that is missing or too small.
+            if array.count >= elements.count ?? 0 {
+                try state.charge(MemoryLayout<String>.stride, parent: state.parent, place: state.place)
+            }
             let element = try state.value(at: position, limit: elements.end)
             array.append(try state.string(element))
             position = try state.end(of: element)

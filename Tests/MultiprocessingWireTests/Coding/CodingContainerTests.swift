@@ -62,6 +62,7 @@ import Testing
             try again.encode("again", forKey: "again")
             try Point(x: 1, y: 2).encode(to: late)
             try outer.encode("end", forKey: "end")
+            #expect(deep.codingPath.suffix(2).map(\.stringValue) == ["second", "Index 2"])
             #expect(second.count == 4)
             #expect(unused.codingPath.last?.stringValue == "unused")
         } _: { decoder in
