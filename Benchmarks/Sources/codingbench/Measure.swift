@@ -15,14 +15,18 @@ struct Contender {
         self.body = body
     }
 
+    var minimum: Double { times.min() ?? 0 }
+
     var median: Double {
         let sorted = times.sorted()
         return sorted[sorted.count / 2]
     }
 }
 
-/// Runs the contenders in turns, so that what else the machine does hits all alike, and prints their medians.
-func compare(_ title: String, repeats: Int, inner: Int = 1, _ contenders: [Contender]) throws -> [String: Double] {
+/// Runs the contenders in turns, so that what else the machine does hits all alike, and prints medians and minima.
+func compare(_ title: String, repeats: Int, inner: Int = 1, _ contenders: [Contender]) throws -> [String: (
+    median: Double, minimum: Double
+)] {
     var contenders = contenders
     for round in 0..<(repeats + 2) {
         for index in contenders.indices {
@@ -35,11 +39,12 @@ func compare(_ title: String, repeats: Int, inner: Int = 1, _ contenders: [Conte
         }
     }
     print(title)
-    var medians: [String: Double] = [:]
+    var medians: [String: (median: Double, minimum: Double)] = [:]
     for contender in contenders {
-        medians[contender.name] = contender.median
+        medians[contender.name] = (contender.median, contender.minimum)
         let name = contender.name.padding(toLength: 34, withPad: " ", startingAt: 0)
-        print("  \(name) \(String(format: "%12.0f ns", contender.median))")
+        let numbers = String(format: "median %12.0f ns   min %12.0f ns", contender.median, contender.minimum)
+        print("  \(name) \(numbers)")
     }
     return medians
 }

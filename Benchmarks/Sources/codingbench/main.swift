@@ -45,23 +45,32 @@ func measureArray() throws {
     let decoder = BinaryDecoder()
     let message = try encoder.encode(numbers)
     var buffer = WireBuffer(minimumCapacity: size * 2)
-    let medians = try compare("[Int], a million", repeats: 41, [
-        Contender("memcpy into a fresh allocation") {
-            let target = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
-            numbers.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: size) }
-            use(target)
-            target.deallocate()
-        },
-        Contender("encode") { use(try encoder.encode(numbers)) },
-        Contender("encode into a buffer") {
-            buffer.removeAll()
-            try encoder.encode(numbers, into: &buffer)
-        },
-        Contender("decode") { use(try decoder.decode([Int].self, from: message)) },
-    ])
+    let medians = try compare(
+        "[Int], a million",
+        repeats: 41,
+        [
+            Contender("memcpy into a fresh allocation") {
+                let target = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+                numbers.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: size) }
+                use(target)
+                target.deallocate()
+            },
+            Contender("encode") { use(try encoder.encode(numbers)) },
+            Contender("encode into a buffer") {
+                buffer.removeAll()
+                try encoder.encode(numbers, into: &buffer)
+            },
+            Contender("decode") { use(try decoder.decode([Int].self, from: message)) },
+        ]
+    )
     let copy = medians["memcpy into a fresh allocation"]!
     for name in ["encode", "encode into a buffer", "decode"] {
-        print("  \(name): \(String(format: "%.2f", copy / medians[name]!)) of memcpy's speed")
+        let ratios = String(
+            format: "%.2f (by minima %.2f)",
+            copy.median / medians[name]!.median,
+            copy.minimum / medians[name]!.minimum
+        )
+        print("  \(name): \(ratios) of memcpy's speed")
     }
 }
 
@@ -72,17 +81,53 @@ func measureStruct<Value: Codable>(_ title: String, _ value: Value, inner: Int) 
     let jsonDecoder = JSONDecoder()
     let message = try encoder.encode(value)
     let json = try jsonEncoder.encode(value)
-    let medians = try compare("\(title): \(message.count) bytes, JSON \(json.count)", repeats: 41, inner: inner, [
-        Contender("encode") { use(try encoder.encode(value)) },
-        Contender("decode") { use(try decoder.decode(Value.self, from: message)) },
-        Contender("JSON encode") { use(try jsonEncoder.encode(value)) },
-        Contender("JSON decode") { use(try jsonDecoder.decode(Value.self, from: json)) },
-    ])
-    let ours = medians["encode"]! + medians["decode"]!
-    let theirs = medians["JSON encode"]! + medians["JSON decode"]!
-    print("  round trip: \(String(format: "%.1f", theirs / ours)) times as fast as JSON")
+    let medians = try compare(
+        "\(title): \(message.count) bytes, JSON \(json.count)",
+        repeats: 41,
+        inner: inner,
+        [
+            Contender("encode") { use(try encoder.encode(value)) },
+            Contender("decode") { use(try decoder.decode(Value.self, from: message)) },
+            Contender("Codable alone, encoding") { try value.encode(to: NullEncoder()) },
+            Contender("JSON encode") { use(try jsonEncoder.encode(value)) },
+            Contender("JSON decode") { use(try jsonDecoder.decode(Value.self, from: json)) },
+        ]
+    )
+    func ratio(_ of: ((median: Double, minimum: Double)) -> Double) -> Double {
+        (of(medians["JSON encode"]!) + of(medians["JSON decode"]!)) / (of(medians["encode"]!) + of(medians["decode"]!))
+    }
+    let ratios = String(format: "%.1f (by minima %.1f)", ratio(\.median), ratio(\.minimum))
+    print("  round trip: \(ratios) times as fast as JSON")
 }
 
+/// `codingbench profile <what>` runs one thing for a while, for a profiler to look at.
+func profile(_ what: String) throws {
+    let encoder = BinaryEncoder()
+    let decoder = BinaryDecoder()
+    let strings = (0..<10_000).map { "string number \($0)" }
+    let flat = try encoder.encode(Flat())
+    let mixed = try encoder.encode(Mixed())
+    let texts = try encoder.encode(strings)
+    let end = ContinuousClock.now + .seconds(3)
+    while ContinuousClock.now < end {
+        for _ in 0..<1000 {
+            switch what {
+            case "encode-flat": use(try encoder.encode(Flat()))
+            case "decode-flat": use(try decoder.decode(Flat.self, from: flat))
+            case "encode-mixed": use(try encoder.encode(Mixed()))
+            case "decode-mixed": use(try decoder.decode(Mixed.self, from: mixed))
+            case "decode-strings": use(try decoder.decode([String].self, from: texts))
+            default: throw CocoaError(.featureUnsupported)
+            }
+            if what.hasSuffix("strings"), ContinuousClock.now > end { return }
+        }
+    }
+}
+
+if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "profile" {
+    try profile(CommandLine.arguments[2])
+    exit(0)
+}
 try measureArray()
 try measureStruct("struct of ten scalars and texts", Flat(), inner: 300)
 try measureStruct("struct of ten mixed fields", Mixed(), inner: 300)

@@ -39,7 +39,7 @@ public struct BinaryDecoder: Sendable {
         guard version == WireFormat.version else {
             throw WireError(code: .unsupportedVersion, what: "the message begins with byte \(version)", offset: 0)
         }
-        let state = DecodingState(bytes, limits: limits, userInfo: userInfo)
+        let state = DecodingState(bytes, limits: limits, userInfo: userInfo.asAny)
         defer { state.close() }
         let value = try state.value(at: 1, limit: bytes.count)
         let end = try state.end(of: value)

@@ -46,7 +46,7 @@ public struct BinaryEncoder: Sendable {
         _ value: Value,
         buffer: consuming WireBuffer
     ) throws -> EncodingState {
-        let state = EncodingState(buffer: buffer, limits: limits, userInfo: userInfo)
+        let state = EncodingState(buffer: buffer, limits: limits, userInfo: userInfo.asAny)
         state.buffer.reserve(1)
         state.buffer.put(WireFormat.version)
         do {

@@ -39,6 +39,13 @@ public struct CodingLimits: Hashable, Sendable {
     }
 }
 
+extension [CodingUserInfoKey: any Sendable] {
+    /// What `Encoder` and `Decoder` ask for; the common empty one is not converted.
+    var asAny: [CodingUserInfoKey: Any] {
+        isEmpty ? [:] : mapValues { $0 }
+    }
+}
+
 /// The lowest stack address that recursion may reach on the thread that made it.
 struct StackGuard {
     /// Left for what user code, the throwing of the error and the runtime need below the deepest level.

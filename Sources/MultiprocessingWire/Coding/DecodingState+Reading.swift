@@ -49,7 +49,19 @@ extension DecodingState {
     }
 
     /// Where the value ends.
+    @inline(__always)
     func end(of value: WireValue) throws -> Int {
+        let size = Int(Self.sizes[Int(value.tag & 0x3F)])
+        if size > 0, value.tag < 0x40, size - 1 <= value.limit - value.payload { return value.payload + size - 1 }
+        return try endOfOther(value)
+    }
+
+    /// One more than the payload's size for tags of fixed size, by tag; 0 for others.
+    private static let sizes = InlineArray<64, UInt8> { tag in
+        UInt8(WireTag.fixedSize(UInt8(tag)).map { $0 + 1 } ?? 0)
+    }
+
+    private func endOfOther(_ value: WireValue) throws -> Int {
         let value = try stripped(value)
         let end: Int
         if let size = WireTag.fixedSize(value.tag) {
@@ -141,10 +153,28 @@ extension DecodingState {
     /// The text in the bytes, if they are UTF-8.
     func text(_ start: Int, _ length: Int) throws -> String {
         let bytes = (base + start).assumingMemoryBound(to: UInt8.self)
-        guard let text = String(validating: UnsafeBufferPointer(start: bytes, count: length), as: UTF8.self) else {
+        let buffer = UnsafeBufferPointer(start: bytes, count: length)
+        // Most texts are ASCII, and `String(validating:)` is generic, which costs more than a short text.
+        if isASCII(start, length) { return String(decoding: buffer, as: UTF8.self) }
+        guard let text = String(validating: buffer, as: UTF8.self) else {
             throw error(.invalidText, "a text is not UTF-8", at: start)
         }
         return text
+    }
+
+    @inline(__always)
+    private func isASCII(_ start: Int, _ length: Int) -> Bool {
+        var offset = 0
+        var bits: UInt64 = 0
+        while length - offset >= 8 {
+            bits |= load(UInt64.self, start + offset)
+            offset += 8
+        }
+        while offset < length {
+            bits |= UInt64(load(UInt8.self, start + offset))
+            offset += 1
+        }
+        return bits & 0x8080_8080_8080_8080 == 0
     }
 
     // MARK: Containers
@@ -197,14 +227,20 @@ extension DecodingState {
         return Elements(start: start, end: start + size, count: size / stride, tag: tag, size: stride)
     }
 
-    /// The bytes of a packed container whose elements are exactly of this type, checked and paid for; nil for others.
+    /// Whether the value is a packed container of this element, complete or not.
+    func isPacked(_ value: WireValue, of tag: UInt8) -> Bool {
+        let info = value.payload + WireFormat.headerSize - 1
+        return value.tag == WireTag.packed && value.limit - info >= WireFormat.elementInfoSize
+            && load(UInt32.self, info) == UInt32(tag)
+    }
+
+    /// The bytes of a packed container of this element, checked and paid for.
     func packedBytes<Element: PackedElement>(
         _ value: WireValue,
         of type: Element.Type
-    ) throws -> UnsafeRawBufferPointer? {
-        guard value.tag == WireTag.packed else { return nil }
+    ) throws -> UnsafeRawBufferPointer {
         let elements = try elements(of: value)
-        guard elements.tag == Element.packedTag else { return nil }
+        guard elements.tag == Element.packedTag else { throw mismatch([Element].self, value) }
         let size = elements.end - elements.start
         try charge(size, parent: parent, place: place)
         let bytes = bytes(elements.start, size)

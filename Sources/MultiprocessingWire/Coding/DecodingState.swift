@@ -36,7 +36,7 @@ final class DecodingState {
     // The class is used by one thread, inside one call: the checks for overlapping access would only cost.
     @exclusivity(unchecked) private(set) var base: UnsafeRawPointer
     @exclusivity(unchecked) private(set) var frames: UnsafeMutablePointer<DecodingFrame>
-    @exclusivity(unchecked) private var frameCapacity = 16
+    @exclusivity(unchecked) private var frameCapacity = 8
     @exclusivity(unchecked) private(set) var top = -1
     @exclusivity(unchecked) private var lastSerial: UInt32 = 0
     @exclusivity(unchecked) private(set) var isOpen = true
@@ -114,6 +114,11 @@ final class DecodingState {
         return top
     }
 
+    /// Closes the innermost frame.
+    func pop() {
+        if top >= 0 { top -= 1 }
+    }
+
     @inline(never)
     private func growFrames() {
         let larger = UnsafeMutablePointer<DecodingFrame>.allocate(capacity: frameCapacity * 2)
@@ -134,7 +139,7 @@ final class DecodingState {
         if let native = nativeTypes[type] {
             self.parent = parent
             self.place = place
-            if let result = try native.read(as: type, value, from: self) { return result }
+            if native.reads(value, from: self) { return try native.read(as: type, value, from: self) }
         }
         let enclosing = top
         try charge(MemoryLayout<Value>.stride, parent: parent, place: place)

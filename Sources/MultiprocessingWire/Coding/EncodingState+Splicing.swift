@@ -33,8 +33,10 @@ struct SealedContainer {
     var start: Int
     var end: Int
     var index: Int
-    var headers: [Int]
-    var path: [any CodingKey]
+    /// The serial of the container that it is in.
+    var parent: Int
+    /// The position of its key in there, or -1 - its index; paths are only made when somebody asks.
+    var place: Int
     var side: EncodingState?
 }
 
@@ -73,13 +75,36 @@ extension EncodingState {
                     start: frame.start,
                     end: buffer.count,
                     index: top,
-                    headers: openHeaders(upTo: top - 1),
-                    path: codingPath(upTo: top),
+                    parent: top > 0 ? frames[top - 1].serial : 0,
+                    place: placeOfTop,
                     side: nil
                 )
             )
             dropFrames(above: top - 1)
         }
+    }
+
+    /// Where the innermost container is in its parent: see `SealedContainer.place`.
+    private var placeOfTop: Int {
+        guard top > 0 else { return -1 }
+        let parent = frames[top - 1]
+        return parent.kind == .keyed ? parent.keyOffset : -parent.count
+    }
+
+    /// Where the headers of a container and of those around it are, whether they are open or sealed.
+    private func headers(of serial: Int, _ index: Int) -> [Int] {
+        if index >= 0, index <= top, frames[index].serial == serial { return openHeaders(upTo: index) }
+        guard let container = sealed.last(where: { $0.serial == serial }) else { return [] }
+        let outer = headers(of: container.parent, container.index - 1)
+        return Self.growing.contains(container.kind) ? [container.start] + outer : outer
+    }
+
+    /// The keys that lead to a sealed container.
+    func codingPath(of container: SealedContainer) -> [any CodingKey] {
+        let key =
+            container.place < 0
+            ? WireKey(intValue: -1 - container.place) : WireKey(stringValue: key(at: container.place))
+        return codingPath(of: container.parent, container.index - 1) + [key]
     }
 
     /// Forgets sealed containers when the value in which they were opened has ended.
@@ -100,7 +125,7 @@ extension EncodingState {
             buffer: WireBuffer(),
             limits: limits,
             userInfo: userInfo,
-            outerPath: container.path,
+            outerPath: codingPath(of: container),
             outerDepth: container.index
         )
         side.pushUnchecked(container.valueType, floating: false)
@@ -108,14 +133,13 @@ extension EncodingState {
             position: container.end,
             rank: Int.max - 1 - container.index,
             content: .continuation(side),
-            headers: [container.start] + container.headers
+            headers: headers(of: serial, container.index)
         )
         switch container.kind {
         case .undecided:
             splice.position = container.start
             splice.rank = .max
             splice.content = .value(side)
-            splice.headers = container.headers
         default:
             side.current.kind = container.kind
             side.current.count = container.count

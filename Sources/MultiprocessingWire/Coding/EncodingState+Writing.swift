@@ -56,6 +56,11 @@ extension EncodingState {
         if let native = nativeTypes[Value.self] {
             return try withUnsafePointer(to: value) { try native.write(UnsafeRawPointer($0), to: self) }
         }
+        try putWalked(value)
+    }
+
+    /// Writes a value by its `encode(to:)`.
+    func putWalked<Value: Encodable>(_ value: Value) throws {
         let enclosing = top
         try push(Value.self, floating: false)
         do {
@@ -66,16 +71,52 @@ extension EncodingState {
             throw error
         }
         closeFrames(above: enclosing)
-        dropSealed(above: enclosing)
+        if !sealed.isEmpty { dropSealed(above: enclosing) }
     }
 
     // MARK: Fields and elements
 
-    /// Writes the name of the next field of the keyed container on top.
-    @inline(__always)
-    func putKey(_ key: some CodingKey) throws {
-        var name = key.stringValue
-        try name.withUTF8 { try putKeyText($0) }
+    /// Makes the container that `serial` names the innermost one and writes the name of its next field.
+    func beginField(_ name: String, _ serial: Int, _ index: Int) throws -> EncodingState {
+        let state = try enter(serial, index)
+        var name = name
+        try name.withUTF8 { try state.putKeyText($0) }
+        return state
+    }
+
+    /// Writes a field; takes it back if its value fails, so that the caller may catch the error and go on.
+    func putField<Value: Encodable>(
+        _ value: Value,
+        _ name: String,
+        _ serial: Int,
+        _ index: Int,
+        isPayload: Bool = false
+    ) throws {
+        let state = try enter(serial, index)
+        let mark = state.mark
+        do {
+            _ = try state.beginField(name, state.currentSerial, state.top)
+            if let native = nativeTypes[Value.self] {
+                try withUnsafePointer(to: value) { try native.write(UnsafeRawPointer($0), to: state) }
+            } else {
+                // An optional in an optional is written as `Optional` itself would write it.
+                if isPayload, Value.self is any AnyOptional.Type { try state.put(tag: WireTag.some) }
+                try state.putWalked(value)
+            }
+        } catch {
+            state.rollBack(to: mark)
+            throw error
+        }
+    }
+
+    /// Opens a field for a nested container or a super encoder; a failure is thrown by the next call that can.
+    func openField(_ name: String, _ serial: Int, _ index: Int) -> ValueEncoder {
+        do {
+            return try beginField(name, serial, index).pushFloating()
+        } catch {
+            if pendingError == nil { pendingError = error as? WireError }
+            return ValueEncoder(state: self, serial: -1, index: 0)
+        }
     }
 
     private func putKeyText(_ text: UnsafeBufferPointer<UInt8>) throws {
@@ -96,7 +137,6 @@ extension EncodingState {
         }
         if let base = text.baseAddress { buffer.put(base, text.count) }
     }
-
 
     /// Where the bytes and the splices end, to go back to when a value fails.
     struct Mark {

@@ -34,7 +34,7 @@ final class EncodingState {
     // The class is used by one thread, inside one call: the checks for overlapping access would only cost.
     @exclusivity(unchecked) var buffer: WireBuffer
     @exclusivity(unchecked) private(set) var frames: UnsafeMutablePointer<EncodingFrame>
-    @exclusivity(unchecked) private var frameCapacity = 16
+    @exclusivity(unchecked) private var frameCapacity = 8
     @exclusivity(unchecked) private(set) var top = -1
     /// The serial of the innermost open frame; 0 when there is none.
     @exclusivity(unchecked) private(set) var currentSerial = 0
@@ -190,7 +190,9 @@ final class EncodingState {
 
     /// The keys that lead to an open or sealed container.
     func codingPath(of serial: Int, _ index: Int) -> [any CodingKey] {
-        if let container = sealed.last(where: { $0.serial == serial }) { return container.path }
+        if let container = sealed.last(where: { $0.serial == serial }) {
+            return codingPath(of: container)
+        }
         return codingPath(upTo: index)
     }
 

@@ -48,8 +48,30 @@ extension DecodingState {
 
     @inline(__always)
     private func matches(_ key: (start: Int, length: Int), _ name: UnsafeBufferPointer<UInt8>) -> Bool {
-        key.length == name.count
-            && bytes(key.start, key.length).elementsEqual(UnsafeRawBufferPointer(name))
+        guard key.length == name.count else { return false }
+        guard let name = name.baseAddress else { return true }
+        return areEqual(base + key.start, UnsafeRawPointer(name), key.length)
+    }
+
+    /// Compares eight bytes at a time; names are short, so that a call would cost more than the comparison.
+    @inline(__always)
+    private func areEqual(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ size: Int) -> Bool {
+        var offset = 0
+        while size - offset >= 8 {
+            if a.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                != b.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            {
+                return false
+            }
+            offset += 8
+        }
+        while offset < size {
+            if a.load(fromByteOffset: offset, as: UInt8.self) != b.load(fromByteOffset: offset, as: UInt8.self) {
+                return false
+            }
+            offset += 1
+        }
+        return true
     }
 
     @inline(never)

@@ -4,8 +4,10 @@ protocol NativeValue: Codable, SendableMetatype {
     static func write(_ pointer: UnsafeRawPointer, to state: EncodingState) throws
     /// Writes it as an element of the unkeyed container on top.
     static func writeElement(_ pointer: UnsafeRawPointer, to state: EncodingState) throws
-    /// Reads a value of this type; nil means that `init(from:)` has to do it.
-    static func read(_ value: WireValue, from state: DecodingState) throws -> Self?
+    /// Whether `read` can read the value; otherwise `init(from:)` has to do it.
+    static func reads(_ value: WireValue, from state: DecodingState) -> Bool
+    /// Reads a value of this type.
+    static func read(_ value: WireValue, from state: DecodingState) throws -> Self
 }
 
 extension NativeValue {
@@ -15,15 +17,12 @@ extension NativeValue {
         state.current.count += 1
     }
 
-    /// Reads a value of this type, which `Result` is.
-    static func read<Result>(
-        as type: Result.Type,
-        _ value: WireValue,
-        from state: DecodingState
-    ) throws -> Result? {
-        guard let result = try read(value, from: state) else { return nil }
+    static func reads(_ value: WireValue, from state: DecodingState) -> Bool { true }
+
+    /// Reads a value of this type, which `Result` is. (No optional of `Result`: its metadata would be looked up.)
+    static func read<Result>(as type: Result.Type, _ value: WireValue, from state: DecodingState) throws -> Result {
         precondition(type == Self.self)
-        return unsafeBitCast(result, to: Result.self)
+        return unsafeBitCast(try read(value, from: state), to: Result.self)
     }
 }
 
@@ -40,7 +39,8 @@ final class NativeTypes: Sendable {
     }
 
     private static let bits = 9
-    private let slots: [Slot]
+    // Unsafe code: `1 << bits` initialised slots, never changed and, as the one instance lives forever, never freed.
+    private nonisolated(unsafe) let slots: UnsafePointer<Slot>
 
     private init() {
         var types: [any NativeValue.Type] = [Bool.self, String.self]
@@ -63,14 +63,16 @@ final class NativeTypes: Sendable {
         add(UInt128.self)
         add(Float.self)
         add(Double.self)
-        types += [[Bool].self, ContiguousArray<Bool>.self]
-        var slots = [Slot](repeating: Slot(type: nil, native: Bool.self), count: 1 << Self.bits)
+        types += [[Bool].self, [String].self, ContiguousArray<Bool>.self]
+        let count = 1 << Self.bits
+        let slots = UnsafeMutablePointer<Slot>.allocate(capacity: count)
+        slots.initialize(repeating: Slot(type: nil, native: Bool.self), count: count)
         for type in types {
             var position = Self.position(of: ObjectIdentifier(type))
-            while slots[position].type != nil { position = (position + 1) & (slots.count - 1) }
+            while slots[position].type != nil { position = (position + 1) & (count - 1) }
             slots[position] = Slot(type: ObjectIdentifier(type), native: type)
         }
-        self.slots = slots
+        self.slots = UnsafePointer(slots)
     }
 
     @inline(__always)
@@ -84,7 +86,7 @@ final class NativeTypes: Sendable {
         var position = Self.position(of: wanted)
         while let found = slots[position].type {
             if found == wanted { return slots[position].native }
-            position = (position + 1) & (slots.count - 1)
+            position = (position + 1) & (1 << Self.bits - 1)
         }
         return nil
     }

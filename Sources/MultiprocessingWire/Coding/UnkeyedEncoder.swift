@@ -51,7 +51,7 @@ struct UnkeyedEncoder: UnkeyedEncodingContainer {
         if let native = state.nativeTypes[Value.self] {
             return try withUnsafePointer(to: value) { try native.writeElement(UnsafeRawPointer($0), to: state) }
         }
-        try putTagged { try $0.putValue(value) }
+        try putTagged { try $0.putWalked(value) }
     }
 
     func encodeIfPresent<Value: Encodable>(_ value: Value?) throws {

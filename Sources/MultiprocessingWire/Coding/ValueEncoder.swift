@@ -73,10 +73,13 @@ struct ValueEncoder: Encoder, SingleValueEncodingContainer {
         try putSingle { target in
             // Only between an optional and its payload: a type of its own that encodes an optional may well look for
             // nil when it decodes.
+            if let native = target.nativeTypes[Value.self] {
+                return try withUnsafePointer(to: value) { try native.write(UnsafeRawPointer($0), to: target) }
+            }
             if Value.self is any AnyOptional.Type, target.current.valueType is any AnyOptional.Type {
                 try target.put(tag: WireTag.some)
             }
-            try target.putValue(value)
+            try target.putWalked(value)
         }
     }
 }

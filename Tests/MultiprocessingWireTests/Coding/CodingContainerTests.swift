@@ -8,14 +8,14 @@ import Testing
         _ encoding: @escaping @Sendable (any Encoder) throws -> Void,
         _ decoding: @escaping @Sendable (any Decoder) throws -> Void
     ) throws {
-        try Custom.$encoding.withValue(encoding) {
-            try Custom.$decoding.withValue(decoding) {
-                // At the top, and inside other containers.
-                _ = try roundTrip(Custom())
-                _ = try roundTrip([Custom(), Custom()])
-                _ = try roundTrip(["key": Optional(Custom())])
-            }
-        }
+        var encoder = BinaryEncoder()
+        var decoder = BinaryDecoder()
+        encoder.userInfo[Custom.Coding.key] = Custom.Coding(encode: encoding)
+        decoder.userInfo[Custom.Coding.key] = Custom.Coding(decode: decoding)
+        // At the top, and inside other containers.
+        _ = try decoder.decode(Custom.self, from: encoder.encode(Custom()))
+        _ = try decoder.decode([Custom].self, from: encoder.encode([Custom(), Custom()]))
+        _ = try decoder.decode([String: Custom?].self, from: encoder.encode(["key": Optional(Custom())]))
     }
 
     @Test func fieldsOutOfOrder() throws {
@@ -62,6 +62,7 @@ import Testing
             try again.encode("again", forKey: "again")
             try Point(x: 1, y: 2).encode(to: late)
             try outer.encode("end", forKey: "end")
+            #expect(deep.codingPath.suffix(2).map(\.stringValue) == ["second", "Index 2"])
             #expect(second.count == 4)
             #expect(unused.codingPath.last?.stringValue == "unused")
         } _: { decoder in
@@ -189,26 +190,24 @@ import Testing
         encoder.userInfo[key] = 5
         var decoder = BinaryDecoder()
         decoder.userInfo[key] = 6
-        try Custom.$encoding.withValue({ encoder in
+        encoder.userInfo[Custom.Coding.key] = Custom.Coding(encode: { encoder in
             #expect(encoder.userInfo[key] as? Int == 5)
             #expect(encoder.codingPath.map(\.stringValue) == ["a", "Index 1"])
             var container = encoder.container(keyedBy: AnyKey.self)
             #expect(container.codingPath.count == 2)
             let nested = container.nestedUnkeyedContainer(forKey: "n")
             #expect(nested.codingPath.map(\.stringValue) == ["a", "Index 1", "n"])
-        }) {
-            let bytes = try encoder.encode(["a": [Custom?.none, Custom()]])
-            try Custom.$decoding.withValue({ decoder in
-                #expect(decoder.userInfo[key] as? Int == 6)
-                #expect(decoder.codingPath.map(\.stringValue) == ["a", "Index 1"])
-                let container = try decoder.container(keyedBy: AnyKey.self)
-                #expect(container.codingPath.count == 2)
-                let nested = try container.nestedUnkeyedContainer(forKey: "n")
-                #expect(nested.codingPath.map(\.stringValue) == ["a", "Index 1", "n"])
-            }) {
-                _ = try decoder.decode([String: [Custom?]].self, from: bytes)
-            }
-        }
+        })
+        decoder.userInfo[Custom.Coding.key] = Custom.Coding(decode: { decoder in
+            #expect(decoder.userInfo[key] as? Int == 6)
+            #expect(decoder.codingPath.map(\.stringValue) == ["a", "Index 1"])
+            let container = try decoder.container(keyedBy: AnyKey.self)
+            #expect(container.codingPath.count == 2)
+            let nested = try container.nestedUnkeyedContainer(forKey: "n")
+            #expect(nested.codingPath.map(\.stringValue) == ["a", "Index 1", "n"])
+        })
+        let custom = try encoder.encode(["a": [Custom?.none, Custom()]])
+        #expect(try decoder.decode([String: [Custom?]].self, from: custom)["a"]?.count == 2)
         do {
             let bytes = try encoder.encode(["a": [["x": 1, "y": 2], ["x": 1]]])
             _ = try decoder.decode([String: [Point]].self, from: bytes)
@@ -222,7 +221,9 @@ import Testing
     /// A container of the wrong kind, a second value, and use after the end are errors.
     @Test func misuseIsAnError() throws {
         func code(_ encoding: @escaping @Sendable (any Encoder) throws -> Void) -> WireError.Code? {
-            Custom.$encoding.withValue(encoding) { wireCode { _ = try BinaryEncoder().encode([Custom()]) } }
+            var encoder = BinaryEncoder()
+            encoder.userInfo[Custom.Coding.key] = Custom.Coding(encode: encoding)
+            return wireCode { _ = try encoder.encode([Custom()]) }
         }
         #expect(
             code { encoder in

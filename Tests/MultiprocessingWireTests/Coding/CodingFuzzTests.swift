@@ -118,9 +118,9 @@ import Testing
 
     @Test func mutatedMessages() throws {
         #if DEBUG
-        let rounds: UInt64 = 100_000
+            let rounds: UInt64 = 100_000
         #else
-        let rounds: UInt64 = 3_000_000
+            let rounds: UInt64 = 3_000_000
         #endif
         let specimens = try Self.specimens()
         let start = ContinuousClock.now

@@ -56,7 +56,8 @@ import Testing
 
     @Test func zeroSizeElementsAreBounded() throws {
         let count = 1 << 20
-        let bytes = [Self.version] + header(0x0A, UInt64(count + 4)) + [0xFF, 0xFF, 0xFF, 0xFF]
+        let bytes =
+            [Self.version] + header(0x0A, UInt64(count + 4)) + [0xFF, 0xFF, 0xFF, 0xFF]
             + [UInt8](repeating: 0x01, count: count)
         #expect(try BinaryDecoder().decode([Nothing].self, from: bytes).count == count)
         // One byte each, but kilobytes in memory.
@@ -65,7 +66,8 @@ import Testing
             init(from decoder: any Decoder) throws { a = nil }
         }
         #expect(wireCode { _ = try BinaryDecoder().decode([Wide].self, from: bytes) } == .sizeExceeded)
-        let nils = [Self.version] + header(0x0A, UInt64(count + 4)) + [0xFF, 0xFF, 0xFF, 0xFF]
+        let nils =
+            [Self.version] + header(0x0A, UInt64(count + 4)) + [0xFF, 0xFF, 0xFF, 0xFF]
             + [UInt8](repeating: 0x02, count: count)
         #expect(wireCode { _ = try BinaryDecoder().decode([Wide?].self, from: nils) } == .sizeExceeded)
     }
@@ -138,11 +140,14 @@ import Testing
 
     @Test func sizeIsLimited() throws {
         let limits = CodingLimits(maximumBytes: 1000)
-        #expect(wireCode { _ = try BinaryEncoder(limits: limits).encode([Int](repeating: 1, count: 200)) } == .sizeExceeded)
-        #expect(wireCode { _ = try BinaryEncoder(limits: limits).encode([Int](repeating: 1, count: 9000)) } == .sizeExceeded)
         let text = String(repeating: "x", count: 1000)
-        #expect(wireCode { _ = try BinaryEncoder(limits: limits).encode(text) } == .sizeExceeded)
-        #expect(wireCode { _ = try BinaryEncoder(limits: limits).encode([Mixed](repeating: Mixed(), count: 9)) } == .sizeExceeded)
+        let values: [any Encodable] = [
+            [Int](repeating: 1, count: 200), [Int](repeating: 1, count: 9000), text,
+            [Mixed](repeating: Mixed(), count: 9),
+        ]
+        for value in values {
+            #expect(wireCode { _ = try BinaryEncoder(limits: limits).encode(value) } == .sizeExceeded)
+        }
         let bytes = try BinaryEncoder().encode(text)
         #expect(wireCode { _ = try BinaryDecoder(limits: limits).decode(String.self, from: bytes) } == .sizeExceeded)
         let small = CodingLimits(allocationBase: 100, allocationFactor: 0)
@@ -158,7 +163,8 @@ import Testing
             #expect(ObjectIdentifier(type) == ObjectIdentifier(Int.self))
             let error = try #require(context.underlyingError as? WireError)
             #expect(error.codingPath == "list.0.x")
-            #expect(error.description.hasPrefix("WireError.typeMismatch at 'list.0.x': expected Int, found a String (byte "))
+            let text = "WireError.typeMismatch at 'list.0.x': expected Int, found a String (byte "
+            #expect(error.description.hasPrefix(text))
         }
     }
 

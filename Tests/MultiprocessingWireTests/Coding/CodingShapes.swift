@@ -117,12 +117,21 @@ struct AnyKey: CodingKey, ExpressibleByStringLiteral {
     init?(intValue: Int) { nil }
 }
 
-/// A value whose coding is given by two closures.
+/// A value whose coding is given by two closures, which it finds in the coder's `userInfo`.
 struct Custom: Codable {
-    @TaskLocal static var encoding: @Sendable (any Encoder) throws -> Void = { _ in }
-    @TaskLocal static var decoding: @Sendable (any Decoder) throws -> Void = { _ in }
+    struct Coding: Sendable {
+        static let key = CodingUserInfoKey(rawValue: "custom coding")!
+        var encode: @Sendable (any Encoder) throws -> Void = { _ in }
+        var decode: @Sendable (any Decoder) throws -> Void = { _ in }
+    }
 
     init() {}
-    init(from decoder: any Decoder) throws { try Self.decoding(decoder) }
-    func encode(to encoder: any Encoder) throws { try Self.encoding(encoder) }
+
+    init(from decoder: any Decoder) throws {
+        try (decoder.userInfo[Coding.key] as! Coding).decode(decoder)
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        try (encoder.userInfo[Coding.key] as! Coding).encode(encoder)
+    }
 }
