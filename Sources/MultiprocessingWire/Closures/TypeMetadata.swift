@@ -75,7 +75,8 @@ struct TypeMetadata {
     /// The elements of a tuple, with the offset of each and their labels, each followed by a space.
     var tuple: (elements: [(type: any Any.Type, offset: Int)], labels: String) {
         let labels = word(2, as: UnsafePointer<CChar>?.self).map { String(cString: $0) } ?? ""
-        return ((0..<word(1, as: Int.self)).map { (word(3 + 2 * $0), word(4 + 2 * $0)) }, labels)
+        // An offset has 32 bits here (a word on Apple's platforms); what is behind it is not initialised.
+        return ((0..<word(1, as: Int.self)).map { (word(3 + 2 * $0), Int(word(4 + 2 * $0, as: UInt32.self))) }, labels)
     }
 
     /// What an existential type asks for.
