@@ -31,7 +31,9 @@ struct TypeMetadata {
         }
     }
 
-    private func word<T>(_ index: Int, as type: T.Type = T.self) -> T { address.load(fromByteOffset: index * 8, as: T.self) }
+    private func word<T>(_ index: Int, as type: T.Type = T.self) -> T {
+        address.load(fromByteOffset: index * 8, as: T.self)
+    }
 
     /// The descriptor of a struct, an enum or a class.
     var descriptor: TypeDescriptor? {
@@ -65,7 +67,8 @@ struct TypeMetadata {
                 let flagged = address.load(fromByteOffset: slot, as: UInt.self)
                 let pack = UnsafeRawPointer(bitPattern: flagged & ~1)
                 arguments.append(
-                    .pack((0..<count).map { pack!.load(fromByteOffset: $0 * 8, as: Any.Type.self) }))
+                    .pack((0..<count).map { pack!.load(fromByteOffset: $0 * 8, as: Any.Type.self) })
+                )
             default: return nil
             }
         }
@@ -159,7 +162,8 @@ struct TypeDescriptor {
         let requirementCount = Int(start.load(fromByteOffset: 2, as: UInt16.self))
         var header = GenericHeader(
             parameters: (0..<parameterCount).map { start.load(fromByteOffset: 8 + $0, as: UInt8.self) },
-            argumentOffset: kind == .class ? classArgumentOffset : 16)
+            argumentOffset: kind == .class ? classArgumentOffset : 16
+        )
         if start.load(fromByteOffset: 6, as: UInt16.self) & 1 != 0 {
             let packs = start + 8 + (parameterCount + 3) / 4 * 4 + requirementCount * 12
             header.shapeClassCount = Int(packs.load(fromByteOffset: 2, as: UInt16.self))
