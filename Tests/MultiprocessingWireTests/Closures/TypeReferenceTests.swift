@@ -8,6 +8,7 @@ private protocol Hidden {}
 private protocol HiddenToo: AnyObject {}
 private enum Choice { case a, b(Int) }
 struct Packed<each T> {}
+private func packed<each T>(_ value: repeat each T) -> any Any.Type { Packed<repeat each T>.self }
 struct Constrained<T: Hashable, U: Collection> where U.Element == T {}
 
 @Suite struct TypeReferenceTests {
@@ -22,7 +23,7 @@ struct Constrained<T: Hashable, U: Collection> where U.Element == T {}
             (any Codable).self,
             Local.Type.self, (any Hidden.Type).self, (any Hidden).Type.self, Any.Type.self,
             ((Int) -> String).self, (@Sendable (Int) async throws -> String).self,
-            Packed<>.self, Packed<Int>.self, Packed<Int, Local, String>.self, Constrained<Int, [Int]>.self,
+            packed(), Packed<Int>.self, Packed<Int, Local, String>.self, Constrained<Int, [Int]>.self,
             Dictionary<Int, Local>.Index.self, Range<Int>.self, Never.self, KeyPath<Local, Int>.self, StaticString.self,
             SIMD4<Float>.self, UnsafePointer<Local>.self, (Int, (String, Local)).self, ContiguousArray<Local>.self,
         ]
