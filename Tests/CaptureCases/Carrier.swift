@@ -2,8 +2,9 @@
 public protocol Carrier: Sendable {
     func run<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R
     func runAsync<R: Sendable>(_ body: @escaping @Sendable @concurrent () async throws -> R) async throws -> R
-    func call<R: Sendable, each A: Sendable>(
-        _ arguments: repeat each A, body: @escaping @Sendable (repeat each A) throws -> R
+    func call<R: Sendable, each A: Codable & Sendable>(
+        _ arguments: repeat each A,
+        body: @escaping @Sendable (repeat each A) throws -> R
     ) async throws -> R
 }
 

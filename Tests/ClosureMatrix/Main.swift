@@ -13,8 +13,9 @@ struct InProcess: Carrier {
         let bytes = try encodeClosure(body)
         return try await bytes.withUnsafeBytes { try decodeAsyncClosure($0, as: R.self) }()
     }
-    func call<R: Sendable, each A: Sendable>(
-        _ arguments: repeat each A, body: @escaping @Sendable (repeat each A) throws -> R
+    func call<R: Sendable, each A: Codable & Sendable>(
+        _ arguments: repeat each A,
+        body: @escaping @Sendable (repeat each A) throws -> R
     ) async throws -> R {
         let job = try Job(decoding: Job.encode(body: body))
         return try Job.decodeResult(job.runSynchronously(arguments: Job.encodeArguments(repeat each arguments)))
@@ -28,8 +29,9 @@ struct OtherProcess: Carrier {
     func runAsync<R: Sendable>(_ body: @escaping @Sendable @concurrent () async throws -> R) async throws -> R {
         try exchange(Job.encode(body))
     }
-    func call<R: Sendable, each A: Sendable>(
-        _ arguments: repeat each A, body: @escaping @Sendable (repeat each A) throws -> R
+    func call<R: Sendable, each A: Codable & Sendable>(
+        _ arguments: repeat each A,
+        body: @escaping @Sendable (repeat each A) throws -> R
     ) async throws -> R {
         try exchange(Job.encode(body: body), Job.encodeArguments(repeat each arguments))
     }

@@ -77,10 +77,13 @@ extension CaptureKind {
             self = .nothing
             return
         }
-        for (suffix, how) in [("Xw", "weak"), ("Xo", "unowned"), ("Xu", "unowned(unsafe)")] where name.hasSuffix(suffix) {
+        for (suffix, how) in [("Xw", "weak"), ("Xo", "unowned"), ("Xu", "unowned(unsafe)")] where name.hasSuffix(suffix)
+        {
             let type = environment.resolve(name.start, length: name.length - 2)
             throw .refused(
-                type.map { "\($0)" } ?? "a reference", "is captured as a \(how) reference, which means nothing elsewhere")
+                type.map { "\($0)" } ?? "a reference",
+                "is captured as a \(how) reference, which means nothing elsewhere"
+            )
         }
         if let builtin = try CaptureKind.builtin(name) {
             self = builtin
@@ -119,7 +122,9 @@ extension CaptureKind {
 
     /// A type that the optimizer left no metadata of: what its fields say, where that settles the layout.
     private static func withoutMetadata(
-        _ name: MangledName, in environment: GenericEnvironment, depth: Int
+        _ name: MangledName,
+        in environment: GenericEnvironment,
+        depth: Int
     ) throws(ClosureError) -> CaptureKind {
         if name.contains("Ieg") {
             throw .refused("a tuple", "holds a function", remedy: "capture its elements one by one: let (f, x) = tuple")
@@ -141,7 +146,9 @@ extension CaptureKind {
             let isPlainStruct = fields.load(fromByteOffset: 8, as: UInt16.self) == 0
             let recordSize = Int(fields.load(fromByteOffset: 10, as: UInt16.self))
             let count = Int(fields.load(fromByteOffset: 12, as: UInt32.self))
-            guard isPlainStruct, recordSize == 12, count == descriptor.fieldCount else { throw unavailable(descriptor.name) }
+            guard isPlainStruct, recordSize == 12, count == descriptor.fieldCount else {
+                throw unavailable(descriptor.name)
+            }
             for index in 0..<count {
                 let record = fields + 16 + index * recordSize + 4
                 let type = MangledName(record + Int(record.load(as: Int32.self)))
@@ -163,9 +170,11 @@ extension CaptureKind {
 
     private static func unavailable(_ name: String) -> ClosureError {
         ClosureError(
-            .typeUnavailable, name,
+            .typeUnavailable,
+            name,
             reason: "has no metadata in this optimised build, because the program only captures it",
-            remedy: ClosureError.passAsArgument)
+            remedy: ClosureError.passAsArgument
+        )
     }
 }
 

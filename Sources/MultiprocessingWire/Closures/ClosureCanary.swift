@@ -41,7 +41,9 @@ enum ClosureCanary {
 
     private static func changed(_ what: String) -> ClosureError {
         ClosureError(
-            .runtimeLayoutChanged, reason: "closures cannot travel with this version of the Swift runtime: \(what)",
-            remedy: "use a version of the library made for this toolchain")
+            .runtimeLayoutChanged,
+            reason: "closures cannot travel with this version of the Swift runtime: \(what)",
+            remedy: "use a version of the library made for this toolchain"
+        )
     }
 }

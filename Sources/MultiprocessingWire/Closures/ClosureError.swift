@@ -1,20 +1,3 @@
-/// Where a closure is written.
-public struct SourceLocation: Hashable, Sendable, Codable, CustomStringConvertible {
-    /// The file, as `#fileID` names it.
-    public var fileID: String
-    /// The line, from one.
-    public var line: Int
-
-    /// Names a place in a source file.
-    public init(fileID: String, line: Int) {
-        self.fileID = fileID
-        self.line = line
-    }
-
-    /// The place as compilers print it: `Module/File.swift:12`.
-    public var description: String { "\(fileID):\(line)" }
-}
-
 /// Says why a closure, a type or a value cannot travel to another process, or why bytes cannot be turned back into one.
 public struct ClosureError: Error, Sendable, CustomStringConvertible {
     /// What went wrong, for programs to tell apart.
@@ -48,6 +31,23 @@ public struct ClosureError: Error, Sendable, CustomStringConvertible {
         public var description: String { "\(value)" }
     }
 
+    /// Where a closure is written.
+    public struct Location: Hashable, Sendable, Codable, CustomStringConvertible {
+        /// The file, as `#fileID` names it.
+        public var fileID: String
+        /// The line, from one.
+        public var line: Int
+
+        /// Names a place in a source file.
+        public init(fileID: String, line: Int) {
+            self.fileID = fileID
+            self.line = line
+        }
+
+        /// The place as compilers print it: `Module/File.swift:12`.
+        public var description: String { "\(fileID):\(line)" }
+    }
+
     /// What went wrong.
     public var code: Code
     /// The type or thing that caused it, as Swift spells it.
@@ -57,7 +57,7 @@ public struct ClosureError: Error, Sendable, CustomStringConvertible {
     /// What to do about it, where something can be done.
     public var remedy: String?
     /// Where the closure is written, where that is known.
-    public var location: SourceLocation?
+    public var location: Location?
 
     init(_ code: Code, _ subject: String? = nil, reason: String, remedy: String? = nil) {
         self.code = code
@@ -75,7 +75,7 @@ public struct ClosureError: Error, Sendable, CustomStringConvertible {
         return text
     }
 
-    func at(_ location: SourceLocation) -> ClosureError {
+    func at(_ location: Location) -> ClosureError {
         var error = self
         error.location = error.location ?? location
         return error

@@ -12,7 +12,9 @@ struct ClosureReader {
 
     init(_ bytes: UnsafeRawBufferPointer) throws(ClosureError) {
         self.bytes = bytes
-        for byte in ClosureWriter.magic where try self.byte() != byte { throw .malformed("no closure starts like this") }
+        for byte in ClosureWriter.magic where try self.byte() != byte {
+            throw .malformed("no closure starts like this")
+        }
         var sum: UInt64 = 0
         for shift in 0..<8 { sum |= UInt64(try byte()) << (shift * 8) }
         guard sum == ClosureWriter.checksum(UnsafeRawBufferPointer(rebasing: bytes[index...])) else {
@@ -55,7 +57,9 @@ struct ClosureReader {
     }
 
     mutating func string() throws(ClosureError) -> String {
-        guard let string = String(validating: try data(), as: UTF8.self) else { throw .malformed("a name is not UTF-8") }
+        guard let string = String(validating: try data(), as: UTF8.self) else {
+            throw .malformed("a name is not UTF-8")
+        }
         return string
     }
 
@@ -68,8 +72,11 @@ struct ClosureReader {
         }
         guard image.identity == identity else {
             throw ClosureError(
-                .differentBuild, name.isEmpty ? "the executable" : name, reason: "is another build at the other end",
-                remedy: "closures travel between processes of one and the same executable only")
+                .differentBuild,
+                name.isEmpty ? "the executable" : name,
+                reason: "is another build at the other end",
+                remedy: "closures travel between processes of one and the same executable only"
+            )
         }
         return image
     }

@@ -52,7 +52,8 @@ enum HeapObjectKind {
         case 0x500:
             self = .genericBox(
                 type: metadata.load(fromByteOffset: 16, as: Any.Type.self),
-                offset: Int(metadata.load(fromByteOffset: 8, as: UInt32.self)))
+                offset: Int(metadata.load(fromByteOffset: 8, as: UInt32.self))
+            )
         case 0x501: self = .error
         case 0, 0x800...: self = .instance
         default: self = .unknown

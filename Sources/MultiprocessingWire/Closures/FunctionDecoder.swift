@@ -36,7 +36,9 @@ extension ClosureReader {
         try nested { (reader) throws(ClosureError) in
             let (address, image) = try reader.position(size: 1)
             let code = UInt(bitPattern: address)
-            guard image.hasCode(at: code, isAsync: isAsync) else { throw .malformed("an address is not that of a function") }
+            guard image.hasCode(at: code, isAsync: isAsync) else {
+                throw .malformed("an address is not that of a function")
+            }
             let context = try reader.byte() == 0 ? nil : try reader.object()
             return FunctionSlot(code: code, context: context)
         }

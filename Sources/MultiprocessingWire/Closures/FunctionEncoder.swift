@@ -11,7 +11,11 @@ extension ClosureWriter {
             let image = ProcessImages.containing(function.code),
             image.hasCode(at: function.code, isAsync: isAsync)
         else {
-            throw ClosureError(.closureNotUnderstood, "a function", reason: "has its code in none of the program's images")
+            throw ClosureError(
+                .closureNotUnderstood,
+                "a function",
+                reason: "has its code in none of the program's images"
+            )
         }
         try put(position: code, of: "a function")
         put(byte: function.context == nil ? 0 : 1)
@@ -25,7 +29,11 @@ extension ClosureWriter {
             put(byte: ObjectTag.seen.rawValue)
             return put(index)
         case .inProgress:
-            throw .refused("a captured variable", "holds a closure that captures the variable", remedy: "break the cycle")
+            throw .refused(
+                "a captured variable",
+                "holds a closure that captures the variable",
+                remedy: "break the cycle"
+            )
         case nil: break
         }
         switch HeapObjectKind(object) {
@@ -58,7 +66,8 @@ extension ClosureWriter {
     }
 
     private mutating func remembering(
-        _ object: UnsafeRawPointer, _ body: (inout ClosureWriter) throws(ClosureError) -> Void
+        _ object: UnsafeRawPointer,
+        _ body: (inout ClosureWriter) throws(ClosureError) -> Void
     ) throws(ClosureError) {
         objects[object] = .inProgress
         try body(&self)
@@ -78,8 +87,11 @@ extension ClosureWriter {
     private mutating func put(context: UnsafeRawPointer, _ metadata: ContextMetadata) throws(ClosureError) {
         guard let captures = metadata.captures else {
             throw ClosureError(
-                .closureNotUnderstood, "a closure", reason: "has no description of its captures",
-                remedy: "build without -disable-reflection-metadata")
+                .closureNotUnderstood,
+                "a closure",
+                reason: "has no description of its captures",
+                remedy: "build without -disable-reflection-metadata"
+            )
         }
         guard metadata.firstOffset == 16 else {
             throw ClosureError(.closureNotUnderstood, "a closure", reason: "has a context with an unknown header")
@@ -126,7 +138,8 @@ extension ClosureWriter {
 extension ClosureWriter {
     /// Writes the generic parameters' types and the witness tables in front of the captures.
     private mutating func putBindings(
-        of start: UnsafeRawPointer, _ captures: CaptureDescriptor
+        of start: UnsafeRawPointer,
+        _ captures: CaptureDescriptor
     ) throws(ClosureError) -> GenericEnvironment {
         var environment = GenericEnvironment()
         var known: [any Any.Type] = []
@@ -161,13 +174,19 @@ extension ClosureWriter {
     }
 
     private static let unsupportedContext = ClosureError(
-        .closureNotUnderstood, "a closure",
-        reason: "is written in a generic function whose parameters it holds in a form that cannot travel (parameter packs)",
-        remedy: "write it in a function that is not generic over a pack")
+        .closureNotUnderstood,
+        "a closure",
+        reason:
+            "is written in a generic function whose parameters it holds in a form that cannot travel (parameter packs)",
+        remedy: "write it in a function that is not generic over a pack"
+    )
 
     /// A generic argument of the class of a captured object.
     private func genericArgument(
-        _ argument: Int, ofObject index: Int, _ captures: CaptureDescriptor, at start: UnsafeRawPointer,
+        _ argument: Int,
+        ofObject index: Int,
+        _ captures: CaptureDescriptor,
+        at start: UnsafeRawPointer,
         _ environment: GenericEnvironment
     ) throws(ClosureError) -> any Any.Type {
         var layout = StructLayout(startingAt: captures.bindingCount * 8)
@@ -192,7 +211,8 @@ extension ClosureWriter {
     ///
     /// Its first word is the conformance descriptor (ABI/Metadata.h): protocol, type, pattern, flags, 4 bytes each.
     private mutating func put(
-        witnessTable: UnsafeRawPointer, of types: [any Any.Type]
+        witnessTable: UnsafeRawPointer,
+        of types: [any Any.Type]
     ) throws(ClosureError) {
         let conformance = witnessTable.load(as: UnsafeRawPointer.self)
         let reference = Int(conformance.load(as: Int32.self))

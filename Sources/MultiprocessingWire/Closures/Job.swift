@@ -59,9 +59,11 @@ extension Job {
     /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
     @inline(never) @_semantics("optimize.sil.specialize.generic.never")
     public static func encode<Result>(
-        _ body: @escaping @Sendable () throws -> Result, fileID: String = #fileID, line: Int = #line
+        _ body: @escaping @Sendable () throws -> Result,
+        fileID: String = #fileID,
+        line: Int = #line
     ) throws(ClosureError) -> [UInt8] {
-        try encodeJob(SynchronousBody(function: body), SourceLocation(fileID: fileID, line: line))
+        try encodeJob(SynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
     /// Encodes an asynchronous function and its captures, to be run by a receiver that does not know its type.
@@ -70,9 +72,10 @@ extension Job {
     @inline(never) @_semantics("optimize.sil.specialize.generic.never")
     public static func encode<Result>(
         _ body: @escaping @Sendable @concurrent () async throws -> Result,
-        fileID: String = #fileID, line: Int = #line
+        fileID: String = #fileID,
+        line: Int = #line
     ) throws(ClosureError) -> [UInt8] {
-        try encodeJob(AsynchronousBody(function: body), SourceLocation(fileID: fileID, line: line))
+        try encodeJob(AsynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
     /// Encodes a synchronous function of arguments that are sent beside it.
@@ -81,9 +84,10 @@ extension Job {
     @inline(never) @_semantics("optimize.sil.specialize.generic.never")
     public static func encode<Result, each Argument>(
         body: @escaping @Sendable (repeat each Argument) throws -> Result,
-        fileID: String = #fileID, line: Int = #line
+        fileID: String = #fileID,
+        line: Int = #line
     ) throws(ClosureError) -> [UInt8] {
-        try encodeJob(SynchronousFunctionBody(function: body), SourceLocation(fileID: fileID, line: line))
+        try encodeJob(SynchronousFunctionBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
     /// Encodes an asynchronous function of arguments that are sent beside it.
@@ -92,17 +96,21 @@ extension Job {
     @inline(never) @_semantics("optimize.sil.specialize.generic.never")
     public static func encode<Result, each Argument: Sendable>(
         body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Result,
-        fileID: String = #fileID, line: Int = #line
+        fileID: String = #fileID,
+        line: Int = #line
     ) throws(ClosureError) -> [UInt8] {
-        try encodeJob(AsynchronousFunctionBody(function: body), SourceLocation(fileID: fileID, line: line))
+        try encodeJob(AsynchronousFunctionBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
     private static func encodeJob<Body: FunctionBody>(
-        _ body: Body, _ location: SourceLocation
+        _ body: Body,
+        _ location: ClosureError.Location
     ) throws(ClosureError) -> [UInt8] {
         for type in Body.signature where !Transferability.isPossible(type) {
             throw ClosureError.refused(
-                "\(type)", "is an argument or the result of the closure but is not Codable", remedy: "make it Codable"
+                "\(type)",
+                "is an argument or the result of the closure but is not Codable",
+                remedy: "make it Codable"
             ).at(location)
         }
         return try MultiprocessingWire.encode(body, location)
@@ -123,7 +131,8 @@ extension Job {
     ///
     /// - Throws: ``ClosureError`` if the bytes hold no such result.
     public static func decodeResult<Result>(
-        _ bytes: UnsafeRawBufferPointer, as type: Result.Type = Result.self
+        _ bytes: UnsafeRawBufferPointer,
+        as type: Result.Type = Result.self
     ) throws(ClosureError) -> Result {
         try ResultCoding.decode(bytes, as: type)
     }
@@ -132,7 +141,8 @@ extension Job {
     ///
     /// - Throws: ``ClosureError`` if the bytes hold no such result.
     public static func decodeResult<Result>(
-        _ bytes: [UInt8], as type: Result.Type = Result.self
+        _ bytes: [UInt8],
+        as type: Result.Type = Result.self
     ) throws(ClosureError) -> Result {
         try bytes.withUnsafeBytesTyped { (bytes) throws(ClosureError) in try ResultCoding.decode(bytes, as: type) }
     }

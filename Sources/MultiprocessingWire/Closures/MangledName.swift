@@ -35,7 +35,9 @@ struct MangledName {
         var rest = skeleton.dropLast(dropped)
         guard rest.popLast() == UInt8(ascii: "_") else { return nil }
         // `I` stands for an isolated parameter as well, but is not followed by `e` then.
-        let escaping = rest.indices.dropLast().last { rest[$0] == UInt8(ascii: "I") && rest[$0 + 1] == UInt8(ascii: "e") }
+        let escaping = rest.indices.dropLast().last {
+            rest[$0] == UInt8(ascii: "I") && rest[$0 + 1] == UInt8(ascii: "e")
+        }
         guard let mark = escaping ?? rest.lastIndex(of: UInt8(ascii: "I")) else { return nil }
         var letters = rest[(mark + 1)...]
         let isLetter = { (byte: UInt8) in (byte | 0x20) >= UInt8(ascii: "a") && (byte | 0x20) <= UInt8(ascii: "z") }

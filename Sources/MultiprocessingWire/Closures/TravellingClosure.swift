@@ -7,9 +7,11 @@
 /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
 @inline(never) @_semantics("optimize.sil.specialize.generic.never")
 public func encodeClosure<Result>(
-    _ body: @escaping @Sendable () throws -> Result, fileID: String = #fileID, line: Int = #line
+    _ body: @escaping @Sendable () throws -> Result,
+    fileID: String = #fileID,
+    line: Int = #line
 ) throws(ClosureError) -> [UInt8] {
-    try encode(SynchronousBody(function: body), SourceLocation(fileID: fileID, line: line))
+    try encode(SynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
 }
 
 /// Encodes an asynchronous closure with its captures, for another process of the same executable.
@@ -20,9 +22,11 @@ public func encodeClosure<Result>(
 /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
 @inline(never) @_semantics("optimize.sil.specialize.generic.never")
 public func encodeClosure<Result>(
-    _ body: @escaping @Sendable @concurrent () async throws -> Result, fileID: String = #fileID, line: Int = #line
+    _ body: @escaping @Sendable @concurrent () async throws -> Result,
+    fileID: String = #fileID,
+    line: Int = #line
 ) throws(ClosureError) -> [UInt8] {
-    try encode(AsynchronousBody(function: body), SourceLocation(fileID: fileID, line: line))
+    try encode(AsynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
 }
 
 /// Rebuilds a synchronous closure that ``encodeClosure(_:fileID:line:)`` encoded in a process of the same executable.
@@ -32,7 +36,8 @@ public func encodeClosure<Result>(
 /// - Throws: ``ClosureError`` if the bytes are damaged, come from another build, or hold another type of function.
 @inline(never) @_semantics("optimize.sil.specialize.generic.never")
 public func decodeClosure<Result>(
-    _ bytes: UnsafeRawBufferPointer, as type: Result.Type = Result.self
+    _ bytes: UnsafeRawBufferPointer,
+    as type: Result.Type = Result.self
 ) throws(ClosureError) -> @Sendable () throws -> Result {
     var reader = try ClosureReader(bytes)
     return try reader.body(SynchronousBody<Result>.self).function
@@ -45,14 +50,15 @@ public func decodeClosure<Result>(
 /// - Throws: ``ClosureError`` if the bytes are damaged, come from another build, or hold another type of function.
 @inline(never) @_semantics("optimize.sil.specialize.generic.never")
 public func decodeAsyncClosure<Result>(
-    _ bytes: UnsafeRawBufferPointer, as type: Result.Type = Result.self
+    _ bytes: UnsafeRawBufferPointer,
+    as type: Result.Type = Result.self
 ) throws(ClosureError) -> @Sendable @concurrent () async throws -> Result {
     var reader = try ClosureReader(bytes)
     return try reader.body(AsynchronousBody<Result>.self).function
 }
 
 /// Writes a body, once the runtime was seen to lay functions out as expected.
-func encode(_ body: some FunctionBody, _ location: SourceLocation) throws(ClosureError) -> [UInt8] {
+func encode(_ body: some FunctionBody, _ location: ClosureError.Location) throws(ClosureError) -> [UInt8] {
     do throws(ClosureError) {
         try ClosureCanary.check()
         var writer = ClosureWriter()

@@ -90,8 +90,11 @@ struct GenericEnvironment {
         return descriptor.withUnsafeBytes { descriptor in
             arguments.withUnsafeBytes { arguments in
                 _getTypeByMangledNameInEnvironment(
-                    name.assumingMemoryBound(to: UInt8.self), UInt(length),
-                    genericEnvironment: descriptor.baseAddress, genericArguments: arguments.baseAddress)
+                    name.assumingMemoryBound(to: UInt8.self),
+                    UInt(length),
+                    genericEnvironment: descriptor.baseAddress,
+                    genericArguments: arguments.baseAddress
+                )
             }
         }
     }

@@ -31,7 +31,9 @@ struct TypeMetadata {
         }
     }
 
-    private func word<T>(_ index: Int, as type: T.Type = T.self) -> T { address.load(fromByteOffset: index * 8, as: T.self) }
+    private func word<T>(_ index: Int, as type: T.Type = T.self) -> T {
+        address.load(fromByteOffset: index * 8, as: T.self)
+    }
 
     /// The descriptor of a struct, an enum or a class.
     var descriptor: TypeDescriptor? {
@@ -65,7 +67,8 @@ struct TypeMetadata {
                 let flagged = address.load(fromByteOffset: slot, as: UInt.self)
                 let pack = UnsafeRawPointer(bitPattern: flagged & ~1)
                 arguments.append(
-                    .pack((0..<count).map { pack!.load(fromByteOffset: $0 * 8, as: Any.Type.self) }))
+                    .pack((0..<count).map { pack!.load(fromByteOffset: $0 * 8, as: Any.Type.self) })
+                )
             default: return nil
             }
         }
@@ -75,7 +78,8 @@ struct TypeMetadata {
     /// The elements of a tuple, with the offset of each and their labels, each followed by a space.
     var tuple: (elements: [(type: any Any.Type, offset: Int)], labels: String) {
         let labels = word(2, as: UnsafePointer<CChar>?.self).map { String(cString: $0) } ?? ""
-        return ((0..<word(1, as: Int.self)).map { (word(3 + 2 * $0), word(4 + 2 * $0)) }, labels)
+        // An offset has 32 bits here (a word on Apple's platforms); what is behind it is not initialised.
+        return ((0..<word(1, as: Int.self)).map { (word(3 + 2 * $0), Int(word(4 + 2 * $0, as: UInt32.self))) }, labels)
     }
 
     /// What an existential type asks for.
@@ -158,7 +162,8 @@ struct TypeDescriptor {
         let requirementCount = Int(start.load(fromByteOffset: 2, as: UInt16.self))
         var header = GenericHeader(
             parameters: (0..<parameterCount).map { start.load(fromByteOffset: 8 + $0, as: UInt8.self) },
-            argumentOffset: kind == .class ? classArgumentOffset : 16)
+            argumentOffset: kind == .class ? classArgumentOffset : 16
+        )
         if start.load(fromByteOffset: 6, as: UInt16.self) & 1 != 0 {
             let packs = start + 8 + (parameterCount + 3) / 4 * 4 + requirementCount * 12
             header.shapeClassCount = Int(packs.load(fromByteOffset: 2, as: UInt16.self))

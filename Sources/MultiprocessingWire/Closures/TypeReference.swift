@@ -42,8 +42,11 @@ extension ClosureWriter {
     mutating func put(type: any Any.Type) throws(ClosureError) {
         guard try putStructure(of: type) == type else {
             throw ClosureError(
-                .typeUnavailable, "\(type)", reason: "cannot be found by the Swift runtime from its description",
-                remedy: "use a type that is not private to a function")
+                .typeUnavailable,
+                "\(type)",
+                reason: "cannot be found by the Swift runtime from its description",
+                remedy: "use a type that is not private to a function"
+            )
         }
     }
 
@@ -53,7 +56,9 @@ extension ClosureWriter {
         var lookup = TypeLookup()
         switch metadata.kind {
         case .class, .struct, .enum:
-            guard let descriptor = metadata.descriptor, let arguments = metadata.genericArguments(descriptor) else { break }
+            guard let descriptor = metadata.descriptor, let arguments = metadata.genericArguments(descriptor) else {
+                break
+            }
             put(byte: TypeTag.nominal.rawValue)
             try put(position: descriptor.address, of: "\(type)")
             put(arguments.count)

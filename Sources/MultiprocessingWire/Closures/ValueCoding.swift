@@ -63,7 +63,8 @@ extension ClosureWriter {
 
     /// Gives the address of a copy of a value.
     private mutating func borrow<T>(
-        _ value: T, _ body: (inout ClosureWriter, UnsafeRawPointer) throws(ClosureError) -> Void
+        _ value: T,
+        _ body: (inout ClosureWriter, UnsafeRawPointer) throws(ClosureError) -> Void
     ) throws(ClosureError) {
         let copy = UnsafeMutablePointer<T>.allocate(capacity: 1)
         copy.initialize(to: value)
@@ -95,11 +96,17 @@ extension ClosureWriter {
                 throw .refused("\(type)", "is an actor, whose state stays in its process")
             }
             if type is AnyKeyPath.Type {
-                throw .refused("\(type)", "is a key path, which cannot be sent", remedy: "use a closure { $0.property }")
+                throw .refused(
+                    "\(type)",
+                    "is a key path, which cannot be sent",
+                    remedy: "use a closure { $0.property }"
+                )
             }
             throw .refused(
-                "\(type)", "is a class that is not Codable (or the storage of a struct that holds nothing else)",
-                remedy: "make it Codable, or " + ClosureError.passAsArgument)
+                "\(type)",
+                "is a class that is not Codable (or the storage of a struct that holds nothing else)",
+                remedy: "make it Codable, or " + ClosureError.passAsArgument
+            )
         }
         func open<C: Codable>(_: C.Type) throws(ClosureError) { try put(object as! C, as: C.self) }
         try put(type: type)

@@ -1,0 +1,25 @@
+// swift-tools-version: 6.1
+
+// A user's package: another module, in another package, with none of our language settings. It runs every capture case
+// through ChildProcess, and closures whose code is in a shared library.
+
+import PackageDescription
+
+let package = Package(
+    name: "ClientPackage",
+    dependencies: [
+        .package(name: "swift-multiprocessing", path: "../.."),
+        .package(path: "Plugin"),
+    ],
+    targets: [
+        .target(name: "CaptureCases"),
+        .executableTarget(
+            name: "client",
+            dependencies: [
+                "CaptureCases",
+                .product(name: "Multiprocessing", package: "swift-multiprocessing"),
+                .product(name: "Plugin", package: "Plugin"),
+            ]
+        ),
+    ]
+)
