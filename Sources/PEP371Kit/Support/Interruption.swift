@@ -9,7 +9,10 @@ package enum Interruption {
     private static let signals = [SIGINT, SIGTERM, SIGHUP, SIGPIPE]
     /// Read by the handler: a plain atomic word, no lazy initialisation left by the time a signal can come.
     private static let pipeEnd = Atomic<Int32>(-1)
-    private static let isStopping = Atomic<Bool>(false)
+    private static let stopping = Atomic<Bool>(false)
+
+    /// Whether the program was told to stop and is cleaning up.
+    package static var isStopping: Bool { stopping.load(ordering: .acquiring) }
 
     /// Installs the handlers; to be called once.
     ///
@@ -31,7 +34,7 @@ package enum Interruption {
             action = sigaction()
             action.__sigaction_handler.sa_handler = { signal in
                 let saved = errno
-                Interruption.isStopping.store(true, ordering: .releasing)
+                Interruption.stopping.store(true, ordering: .releasing)
                 var byte = UInt8(truncatingIfNeeded: signal)
                 write(Interruption.pipeEnd.load(ordering: .acquiring), &byte, 1)
                 errno = saved
@@ -45,7 +48,7 @@ package enum Interruption {
     ///
     /// Ctrl-C also reaches the workers and the clean-up kills them: what then fails in the main thread is no news.
     package static func waitIfStopping() {
-        while isStopping.load(ordering: .acquiring) { pause() }
+        while isStopping { pause() }
     }
 
     /// Ends the program by the very signal, so that a shell sees why.

@@ -9,7 +9,8 @@ package struct Progress: Sendable {
     }
 
     package func show(_ text: String) {
-        guard isTerminal else { return }
+        // After a Ctrl-C nothing is written over the line that the clean-up has cleared.
+        guard isTerminal, !Interruption.isStopping else { return }
         emit("\r\u{1B}[2K\(text)")
     }
 
