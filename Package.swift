@@ -17,10 +17,14 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let package = Package(
     name: "swift-multiprocessing",
     products: [
-        .library(name: "Multiprocessing", targets: ["Multiprocessing"])
+        .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+        .executable(name: "pep371", targets: ["pep371"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        // Of the benchmark program only: what imports the library builds neither.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/attaswift/BigInt", from: "6.0.0"),
     ],
     targets: [
         // The layers, lowest first: each may import only those above it in this list.
@@ -44,6 +48,22 @@ let package = Package(
             name: "crash-isolation",
             dependencies: ["Multiprocessing"],
             path: "Examples/crash-isolation",
+            swiftSettings: swiftSettings
+        ),
+        // The PEP's performance comparison: a kit that tests can import, and its command line.
+        .target(
+            name: "PEP371Kit",
+            dependencies: ["Multiprocessing", .product(name: "BigInt", package: "BigInt")],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "pep371",
+            dependencies: ["PEP371Kit", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "pep371Tests",
+            dependencies: ["PEP371Kit"],
             swiftSettings: swiftSettings
         ),
         // Every kind of capture, for the tests and for a plain program that runs them across processes.
