@@ -62,6 +62,11 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .testTarget(
+            name: "DocumentationTests",
+            dependencies: ["Multiprocessing", system],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
             name: "pep371Tests",
             dependencies: ["PEP371Kit"],
             swiftSettings: swiftSettings

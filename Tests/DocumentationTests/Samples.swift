@@ -1,0 +1,94 @@
+import Multiprocessing
+import SystemPackage
+
+// Every sample of the README and of the articles, line by line, so that the compiler reads them too. `SampleTests` checks
+// that none is missing here, and runs them.
+
+struct ParseError: Error, Codable, Equatable {
+    var line: Int
+}
+
+struct Config: Codable, Sendable {
+    var prefix = "Title: "
+}
+
+struct Model: Sendable {
+    static let shared = Model()
+
+    func load() {}
+    func answer(_ question: String) -> Int { question.count }
+}
+
+func parse(_ page: String) -> String {
+    let end = page.firstRange(of: "</p>")!.lowerBound
+    return String(page[..<end].dropFirst(3))
+}
+
+func sumOfPrimes(below limit: Int) -> Int {
+    (2..<limit).filter { n in (2..<n).prefix { $0 * $0 <= n }.allSatisfy { n % $0 != 0 } }.reduce(0, +)
+}
+
+func untrusted(_ input: String) -> [Character] { Array(input) }
+func title(of page: String, _ config: Config) -> String { config.prefix + page }
+func answerSlowly(_ question: String) -> Int { question.count }
+func run(_ config: Config) -> Int { config.prefix.count }
+
+enum Samples {
+    static func isolation(pages: [String]) async throws {
+        for page in pages {
+            do {
+                let title = try await ChildProcess.run { parse(page) }  // runs in a process of its own
+                print("parsed:", title)
+            } catch let crash as ProcessCrash {
+                print("this page crashed the parser:", crash.message ?? "\(crash.reason)")
+            }
+        }
+    }
+
+    static func thread() async throws {
+        let number = 4
+        let child = try ChildProcess { print(number * 3) }  // captures travel
+        try child.start()
+        try await child.join()
+        print(child.exitStatus!)  // exit code 0
+    }
+
+    static func values(input: String) async throws -> Int {
+        let sum = try await ChildProcess.run { sumOfPrimes(below: 100_000) }  // a value comes back
+
+        do {
+            try await ChildProcess.run { throw ParseError(line: 12) }  // Codable errors arrive with their type
+        } catch let error as ParseError {
+            print("line", error.line)
+        }
+
+        var options = ProcessOptions()
+        options.limits = [.memory(512 << 20), .processorTime(seconds: 10)]
+        options.environment = ["LANG": "C"]
+        options.workingDirectory = "/tmp"
+        let size = try await ChildProcess.run(options: options) { untrusted(input).count }
+        return sum + size
+    }
+
+    static func arguments(pages: [String], config: Config) async throws -> [String] {
+        let titles = try await ChildProcess.run(arguments: config, pages) { config, pages in
+            pages.map { title(of: $0, config) }
+        }
+        return titles
+    }
+
+    static func argument(config: Config) throws -> Int {
+        let child =
+            try ChildProcess(arguments: config) { config in run(config) }
+        try child.start()
+        return try child.waitForValue(timeout: .seconds(30))
+    }
+
+    static func startMethods(question: String) async throws -> Int {
+        try ForkServer.preload { Model.shared.load() }  // once; children share it copy-on-write
+        let answer = try await ChildProcess.run { Model.shared.answer(question) }
+        let other = try await ChildProcess.run(startMethod: .spawn) { answerSlowly(question) }
+        ForkServer.removePreload()
+        return answer + other
+    }
+}
