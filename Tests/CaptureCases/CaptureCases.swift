@@ -47,6 +47,30 @@ private enum PrivateMode: Codable { case fast, slow, medium }
 private enum PrivatePayload: Codable { case a(Int), b(String) }
 private struct PrivateResult: Codable, Equatable { var v: Int }
 private struct PrivateBox<T: Codable & Sendable>: Codable, Sendable { var t: T }
+private struct PrivateSmall: Codable {
+    var u: UInt8
+    var mood: Mood
+    var flag: Bool
+    var q: UInt16
+    var v: SIMD2<Double>
+    enum Mood: Codable { case fast, slow }
+}
+private final class PrivateObject: Codable, Sendable {
+    let v: Int
+    init(_ v: Int) { self.v = v }
+}
+private protocol Named: AnyObject, Sendable { var name: String { get } }
+extension PrivateObject: Named { var name: String { "five \(v)" } }
+private struct PrivateHolder: Codable { var object: PrivateObject }
+private struct PrivatePlain: Codable { var a: Int; var s: String }
+private enum PrivateOne: Codable { case only }
+@inline(never) private func makeObject(_ n: Int) -> PrivateObject { PrivateObject(n) }
+@inline(never) private func makeSmall(_ n: Int) -> (PrivateSmall, PrivateHolder, PrivatePlain, PrivateOne) {
+    (
+        PrivateSmall(u: 1, mood: n > 0 ? .slow : .fast, flag: n > 0, q: 7, v: [2, 3]),
+        PrivateHolder(object: .init(n)), PrivatePlain(a: n, s: ""), .only
+    )
+}
 @inline(never) private func makeOnlyCaptured(_ n: Int) -> PrivateOnlyCaptured {
     PrivateOnlyCaptured(small: 7, a: n, name: "n\(n)", inner: .init(flag: n > 0, d: 2.5), list: [n, n])
 }
@@ -267,6 +291,34 @@ let typeCases: [CaptureCase] = [
     CaptureCase("private generic struct") { c in
         let p = opaque(PrivateBox(t: PrivateConfig(a: 3, name: "n"))); try expect(await c.run { p.t.a }, 3)
     },
+    CaptureCase("private structs captured only") { c in
+        let (s, o, t, n) = makeSmall(opaque(4))
+        try expect(await c.run { "\(s.mood == .slow)\(s.u)\(s.flag)\(s.q)\(s.v.x)" }, "true1true72.0")
+        try expect(await c.run { o.object.v }, 4)
+        try expect(await c.run { "\(t.a)\(n)" }, "4only")
+    },
+    CaptureCase("private class captured only") { c in
+        let o = makeObject(opaque(4)), n = opaque(1)
+        try expect(await c.run { o.v }, 4)
+        try expect(await c.run { o.v + n }, 5)
+    },
+    CaptureCase("class-bound existential") { c in
+        let o: any Named = opaque(makeObject(5)); try expect(await c.run { o.name }, "five 5")
+    },
+    CaptureCase("instant, whose layout its library keeps to itself") { c in
+        let (t, n) = (opaque(ContinuousClock.now), opaque(1))
+        try expect(await c.run { t <= .now }, true)
+        try expect(await c.run { n == 1 && t <= .now }, true)
+    },
+    CaptureCase("over-aligned vector") { c in
+        let (a, v) = (opaque(UInt8(1)), opaque(SIMD8<Double>(repeating: 2)))
+        try expect(await c.run { v.sum() }, 16)
+        try expect(await c.run { v.sum() + Double(a) }, 17)
+    },
+    CaptureCase("cancellation error") { c in
+        let r: Result<Int, any Error> = opaque(.failure(CancellationError()))
+        try expect(await c.run { if case .failure(let e) = r { e is CancellationError } else { false } }, true)
+    },
     CaptureCase("local struct") { c in
         struct Local: Codable { var q: [Int]; var z: Int }
         let p = opaque(Local(q: [1], z: 2)); try expect(await c.run { p.q.count + p.z }, 3)
@@ -416,6 +468,20 @@ let functionCases: [CaptureCase] = [
             },
             7
         )
+    },
+    CaptureCase("deeply nested closures") { c in
+        let n = opaque(1)
+        var f: @Sendable () -> Int = { n }
+        for depth in 1...400 {
+            let inner = f
+            f = { inner() + n }
+            if depth == 60 {
+                let nested = f
+                try expect(await c.run { nested() }, 61)
+            }
+        }
+        let tooDeep = f
+        try await expectRefusal("nested") { try await c.run { tooDeep() } }
     },
     CaptureCase("main actor closure") { c in
         let n = opaque(3); let f = { @Sendable @MainActor in n }

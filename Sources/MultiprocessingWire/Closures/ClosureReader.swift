@@ -94,7 +94,7 @@ struct ClosureReader {
     }
 
     mutating func nested<R>(_ body: (inout ClosureReader) throws(ClosureError) -> R) throws(ClosureError) -> R {
-        guard depth < 100 else { throw .malformed("they are nested too deeply") }
+        guard depth < ClosureWriter.maximumDepth else { throw .malformed("they are nested too deeply") }
         depth += 1
         defer { depth -= 1 }
         return try body(&self)

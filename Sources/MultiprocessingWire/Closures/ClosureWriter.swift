@@ -11,6 +11,20 @@ struct ClosureWriter {
     var objects: [UnsafeRawPointer: ObjectState] = [:]
     var finishedObjects = 0
 
+    /// How deep functions, values and types may be nested in each other: readers must not exhaust their stack.
+    static let maximumDepth = 100
+    private var depth = 0
+
+    /// Counts a level of nesting, exactly where the reader counts one.
+    mutating func nested<R>(_ body: (inout ClosureWriter) throws(ClosureError) -> R) throws(ClosureError) -> R {
+        guard depth < ClosureWriter.maximumDepth else {
+            throw .refused("a closure", "holds closures or values nested more than \(ClosureWriter.maximumDepth) deep")
+        }
+        depth += 1
+        defer { depth -= 1 }
+        return try body(&self)
+    }
+
     enum ObjectState {
         case inProgress
         case finished(index: Int)

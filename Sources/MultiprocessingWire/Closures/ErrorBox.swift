@@ -9,12 +9,8 @@ public enum ErrorBox: Sendable {
     public static func encode(_ error: any Error) -> [UInt8] {
         do throws(ClosureError) {
             var writer = ClosureWriter()
-            if error is CancellationError {
-                writer.put(byte: 2)
-            } else {
-                writer.put(byte: 1)
-                try writer.put(error: error)
-            }
+            writer.put(byte: 1)
+            try writer.put(error: error)
             return writer.finish()
         } catch _ {
             var writer = ClosureWriter()
@@ -34,7 +30,6 @@ public enum ErrorBox: Sendable {
             switch try reader.byte() {
             case 0: return .description(typeName: try reader.string(), text: try reader.string())
             case 1: return .error(try reader.value((any Error).self))
-            case 2: return .error(CancellationError())
             default: throw .malformed("no error starts like this")
             }
         }

@@ -69,6 +69,11 @@ struct ContextMetadata {
     var hasContextKind: Bool { address.load(as: UInt.self) == Self.kind }
     var firstOffset: Int { Int(address.load(fromByteOffset: 8, as: UInt32.self)) }
 
+    /// Whether a layout starts where the compiler says it does, which is 0 if that depends on a resilient type.
+    func agrees(with layout: StructLayout) -> Bool {
+        [0, 16, layout.elements.first?.offset].contains(firstOffset)
+    }
+
     /// The capture descriptor, unless the build left reflection metadata out.
     var captures: CaptureDescriptor? {
         address.load(fromByteOffset: 16, as: UnsafeRawPointer?.self).map(CaptureDescriptor.init)

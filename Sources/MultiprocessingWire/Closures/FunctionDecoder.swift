@@ -84,7 +84,7 @@ extension ClosureReader {
         // Metadata of kind 0x400 has two words in front: a destroying function, and value witnesses.
         let (address, image) = try position(size: 24)
         let metadata = ContextMetadata(address: address)
-        guard UInt(bitPattern: address) & 7 == 0, metadata.hasContextKind, metadata.firstOffset == 16,
+        guard UInt(bitPattern: address) & 7 == 0, metadata.hasContextKind,
             let captures = metadata.captures, UInt(bitPattern: captures.address) & 3 == 0,
             mp_swift_section_has(mp_swift_section_captures, captures.address),
             image.holds(UInt(bitPattern: address) - 16, size: 8),
@@ -99,6 +99,7 @@ extension ClosureReader {
             layout.append(kind)
             slots.append(try slot(kind))
         }
+        guard metadata.agrees(with: layout) else { throw .malformed("a closure's captures are at unknown places") }
         // Nothing can fail from here on: the object is never seen half-built.
         let object = swift_allocObject(address, (layout.size + 7) & ~7, max(layout.alignment, 8) - 1)
         for (index, word) in bindings.enumerated() {

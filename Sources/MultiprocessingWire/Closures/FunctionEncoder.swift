@@ -7,6 +7,10 @@ enum ObjectTag: UInt8 {
 extension ClosureWriter {
     /// Writes a function: the position of its code, and its context if it has one.
     mutating func put(function: FunctionWords, isAsync: Bool) throws(ClosureError) {
+        try nested { (writer) throws(ClosureError) in try writer.putParts(of: function, isAsync: isAsync) }
+    }
+
+    private mutating func putParts(of function: FunctionWords, isAsync: Bool) throws(ClosureError) {
         guard let code = UnsafeRawPointer(bitPattern: function.code),
             let image = ProcessImages.containing(function.code),
             image.hasCode(at: function.code, isAsync: isAsync)
@@ -61,7 +65,12 @@ extension ClosureWriter {
                 try put(instance: instance)
             }
         case .unknown:
-            throw ClosureError(.closureNotUnderstood, "a closure", reason: "has a context of an unknown kind")
+            throw ClosureError(
+                .closureNotUnderstood,
+                "a closure",
+                reason: "holds a task or another object of the Swift runtime",
+                remedy: "await what it needs before, and capture the value"
+            )
         }
     }
 
@@ -93,14 +102,14 @@ extension ClosureWriter {
                 remedy: "build without -disable-reflection-metadata"
             )
         }
-        guard metadata.firstOffset == 16 else {
-            throw ClosureError(.closureNotUnderstood, "a closure", reason: "has a context with an unknown header")
-        }
         try put(position: metadata.address, of: "the description of a closure")
         let environment = try putBindings(of: context + 16, captures)
         var layout = StructLayout(startingAt: 16 + captures.bindingCount * 8)
         for capture in captures.captures {
             layout.append(try CaptureKind(capture, in: environment))
+        }
+        guard metadata.agrees(with: layout) else {
+            throw ClosureError(.closureNotUnderstood, "a closure", reason: "has its captures at unknown places")
         }
         try put(elements: layout, at: context)
     }
@@ -121,7 +130,8 @@ extension ClosureWriter {
             }
             try put(function: function, isAsync: isAsync)
         case .box:
-            try put(object: address.load(as: UnsafeRawPointer.self))
+            let box = address.load(as: UnsafeRawPointer.self)
+            try nested { (writer) throws(ClosureError) in try writer.put(object: box) }
         case .bits(let size):
             for index in 0..<size { put(byte: address.load(fromByteOffset: index, as: UInt8.self)) }
         case .fields(let fields):

@@ -4,6 +4,10 @@
 /// metatypes and the standard library's other values as well. A captured `var` is copied as it is at this moment. A class
 /// instance is copied for each capture, so two captures of one object are two objects at the other end.
 ///
+/// Optimised builds keep no metadata of a type that the program only captures. A struct of `Codable` fields and an enum
+/// without payloads are sent by their fields then, past their own `Codable`; of others, the error says to pass them as
+/// arguments.
+///
 /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
 @inline(never) @_semantics("optimize.sil.specialize.generic.never")
 public func encodeClosure<Result>(

@@ -40,7 +40,8 @@ private enum TypeTag: UInt8 {
 extension ClosureWriter {
     /// Writes a type, and makes sure that it can be found again.
     mutating func put(type: any Any.Type) throws(ClosureError) {
-        guard try putStructure(of: type) == type else {
+        let found = try nested { (writer) throws(ClosureError) in try writer.putStructure(of: type) }
+        guard found == type else {
             throw ClosureError(
                 .typeUnavailable,
                 "\(type)",

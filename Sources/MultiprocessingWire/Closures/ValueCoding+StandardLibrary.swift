@@ -166,6 +166,11 @@ extension StaticString: StructurallyCodable {
     }
 }
 
+extension CancellationError: StructurallyCodable {
+    func encode(into writer: inout ClosureWriter) throws(ClosureError) {}
+    static func decode(from reader: inout ClosureReader) throws(ClosureError) -> Self { Self() }
+}
+
 extension AnyHashable: ConvertibleToStructure {
     var structure: Any { base }
     init?(structure: Any) {

@@ -13,6 +13,10 @@ protocol StructurallyCodable {
 extension ClosureWriter {
     /// Writes a value of any type that can travel.
     mutating func put<T>(value: T) throws(ClosureError) {
+        try nested { (writer) throws(ClosureError) in try writer.putContent(of: value) }
+    }
+
+    private mutating func putContent<T>(of value: T) throws(ClosureError) {
         let metadata = TypeMetadata(T.self)
         if metadata.kind == .class { return try put(instance: value as AnyObject) }
         if let type = T.self as? any Codable.Type { return try put(value, as: type) }

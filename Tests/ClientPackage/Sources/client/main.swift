@@ -11,7 +11,8 @@ struct ProcessCarrier: Carrier {
         try await ChildProcess.run(body)
     }
     func call<R: Sendable, each A: Codable & Sendable>(
-        _ arguments: repeat each A, body: @escaping @Sendable (repeat each A) throws -> R
+        _ arguments: repeat each A,
+        body: @escaping @Sendable (repeat each A) throws -> R
     ) async throws -> R {
         try await ChildProcess.run(arguments: repeat each arguments, name: nil, body)
     }
@@ -23,7 +24,11 @@ struct Failed: Error {}
 @MainActor func fromHere() async throws {
     let (number, text) = (Int.random(in: 1...5), String(repeating: "x", count: 20))
     guard try await ChildProcess.run({ "\(number)\(text)" }) == "\(number)\(text)" else { throw Failed() }
-    guard try await ChildProcess.run({ await Task.yield(); return number + 1 }) == number + 1 else { throw Failed() }
+    guard
+        try await ChildProcess.run({
+            await Task.yield(); return number + 1
+        }) == number + 1
+    else { throw Failed() }
     guard try await ChildProcess.run({ @MainActor () async in number + 2 }) == number + 2 else { throw Failed() }
     guard try await ChildProcess.run({ (number, text) }) == (number, text) else { throw Failed() }
 }
@@ -37,7 +42,9 @@ func fromPlugin() async throws {
 
 var failures = 0
 let extra: [(String, @Sendable () async throws -> Void)] = [("fromHere", fromHere), ("fromPlugin", fromPlugin)]
-for (name, body) in captureCases.map({ testCase in (testCase.name, { try await testCase.run(ProcessCarrier()) }) }) + extra {
+for (name, body) in captureCases.map({ testCase in (testCase.name, { try await testCase.run(ProcessCarrier()) }) })
+    + extra
+{
     if let filter = CommandLine.arguments.dropFirst().first, !name.contains(filter) { continue }
     do {
         try await body()
