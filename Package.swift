@@ -19,6 +19,8 @@ let package = Package(
     products: [
         .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
         .executable(name: "pep371", targets: ["pep371"]),
+        // For the package under Benchmarks/ only; no promise is made about it.
+        .library(name: "_MultiprocessingWire", targets: ["MultiprocessingWire"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),

@@ -2,15 +2,35 @@
 
 import PackageDescription
 
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+// A package of its own, so that nobody who depends on the library resolves or builds any of this.
 let package = Package(
     name: "Benchmarks",
     dependencies: [
-        .package(name: "swift-multiprocessing", path: ".."),
+        .package(name: "swift-multiprocessing", path: "..")
     ],
     targets: [
         .executableTarget(
             name: "codingbench",
             dependencies: [.product(name: "_MultiprocessingWire", package: "swift-multiprocessing")]
+        ),
+
+        // mpbench: what the library costs, beside what the system itself costs.
+        .target(name: "CBaselines"),
+        .executableTarget(name: "mpbench-cfork", dependencies: ["CBaselines"]),
+        .executableTarget(
+            name: "mpbench",
+            dependencies: [
+                "CBaselines",
+                .product(name: "Multiprocessing", package: "swift-multiprocessing"),
+            ],
+            swiftSettings: swiftSettings
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -1,0 +1,2 @@
+// The variable that makes this executable leave before `main`.
+#define BARE_VARIABLE "MPBENCH_BARE"

@@ -1,0 +1,83 @@
+internal import CBaselines
+
+/// What a metric came to.
+struct Measurement {
+    var metric: Metric
+    /// In the order of the series; ours is the first.
+    var series: [(name: String, statistics: Statistics)]
+
+    var ours: Statistics { series[0].statistics }
+    var baselines: ArraySlice<(name: String, statistics: Statistics)> { series.dropFirst() }
+
+    /// The figure that the target is about; nil without a target or without its baseline.
+    var ratio: Double? {
+        let medians = Dictionary(uniqueKeysWithValues: baselines.map { ($0.name, $0.statistics.median) })
+        return metric.target?.figure(ours: ours.median, baselines: medians)
+    }
+
+    var isReached: Bool? {
+        guard let ratio, let target = metric.target else { return nil }
+        return target.isReached(by: ratio)
+    }
+}
+
+/// How long a metric is measured.
+struct Effort {
+    var time: Duration
+    var atMost: Int
+    /// Even if that takes longer.
+    var atLeast: Int
+
+    static let full = Effort(time: .seconds(12), atMost: 2000, atLeast: 7)
+    static let quick = Effort(time: .milliseconds(1500), atMost: 300, atLeast: 3)
+}
+
+extension Metric {
+    /// Takes the samples in turns (A B C A B C …), so that drift of the machine's speed hits all series alike.
+    func measure(_ context: Context) throws -> Measurement {
+        let series = try series(context)
+        let effort = context.effort
+        // Not counted: the fork server starts, pages are touched for the first time.
+        for one in series { _ = try sample(one) }
+        var samples = [[Double]](repeating: [], count: series.count)
+        let clock = ContinuousClock()
+        let end = clock.now + effort.time
+        var round = 0
+        while round < effort.atLeast || (clock.now < end && round < effort.atMost) {
+            for (index, one) in series.enumerated() where round.isMultiple(of: one.every) {
+                samples[index].append(try sample(one))
+            }
+            round += 1
+        }
+        return Measurement(metric: self, series: zip(series, samples).map { ($0.name, Statistics($1)) })
+    }
+
+    private func sample(_ series: Series) throws -> Double {
+        pauseFor(pause)
+        return try series.sample()
+    }
+}
+
+func pauseFor(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    mpb_sleep(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+}
+
+/// The order statistics of a series: a median does not care for outliers, and the 99th percentile is about them.
+struct Statistics {
+    var median: Double
+    var p99: Double
+    var count: Int
+
+    init(_ samples: [Double]) {
+        let sorted = samples.sorted()
+        func quantile(_ fraction: Double) -> Double {
+            let position = fraction * Double(sorted.count - 1)
+            let (below, above) = (Int(position), min(Int(position) + 1, sorted.count - 1))
+            return sorted[below] + (sorted[above] - sorted[below]) * (position - Double(below))
+        }
+        median = quantile(0.5)
+        p99 = quantile(0.99)
+        count = sorted.count
+    }
+}
