@@ -10,7 +10,7 @@ func roundTrip<Value: Codable>(_ value: Value, limits: CodingLimits = .default) 
 /// Expects that a value comes back equal.
 func expectRoundTrip<Value: Codable & Equatable>(
     _ value: Value,
-    sourceLocation: SourceLocation = #_sourceLocation
+    sourceLocation: Testing.SourceLocation = #_sourceLocation
 ) throws {
     let back = try roundTrip(value)
     #expect(back == value, sourceLocation: sourceLocation)

@@ -1,0 +1,8 @@
+import Glibc
+
+@main
+enum Scenarios {
+    static func main() async throws {
+        fatalError("to come")
+    }
+}
