@@ -21,9 +21,13 @@ extension ProcessTests {
         @Test(arguments: StartMethod.allCases) func wholeLifeCycle(method: StartMethod) async throws {
             try await isolated {
                 let key = ChildProcess.current.authenticationKey
-                let child = try ChildProcess(arguments: 1, "two", [3.0], name: "Worker", startMethod: method) { a, b, c in
+                let child = try ChildProcess(arguments: 1, "two", [3.0], name: "Worker", startMethod: method) {
+                    a,
+                    b,
+                    c in
                     let current = ChildProcess.current
-                    return "\(a) \(b) \(c) \(current.name) \(current.processIdentifier) \(current.authenticationKey == key)"
+                    return
+                        "\(a) \(b) \(c) \(current.name) \(current.processIdentifier) \(current.authenticationKey == key)"
                 }
                 try check(child.name, is: "Worker")
                 try check(!child.isAlive)

@@ -1,3 +1,4 @@
+import Foundation
 import Multiprocessing
 import Testing
 
@@ -86,4 +87,11 @@ func eventually(within limit: Duration = .seconds(5), _ condition: () throws -> 
         try await Task.sleep(for: .milliseconds(5))
     }
     return true
+}
+
+/// Runs a call that blocks on a thread of its own, so that it holds none of the cooperative pool's.
+func onThread<Success: Sendable>(_ body: @escaping @Sendable () throws -> Success) async throws -> Success {
+    try await withCheckedThrowingContinuation { continuation in
+        Foundation.Thread.detachNewThread { continuation.resume(with: Result(catching: body)) }
+    }
 }

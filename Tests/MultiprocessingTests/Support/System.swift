@@ -84,7 +84,9 @@ func childrenOfThisProcess() -> [Int32] {
             $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
         }
         guard Int32(thread) != nil else { continue }
-        children += (text(of: "/proc/self/task/\(thread)/children") ?? "").split(separator: " ").compactMap { Int32($0) }
+        children += (text(of: "/proc/self/task/\(thread)/children") ?? "").split(separator: " ").compactMap {
+            Int32($0)
+        }
     }
     return children
 }
@@ -148,4 +150,12 @@ private func filesIn(_ path: String) -> [String] {
         if name != "." && name != ".." { names.append(name) }
     }
     return names
+}
+
+/// One line, without its end; blocks until it is there.
+func line(from file: Int32) -> String {
+    var bytes: [UInt8] = []
+    var byte: UInt8 = 0
+    while read(file, &byte, 1) == 1, byte != UInt8(ascii: "\n") { bytes.append(byte) }
+    return String(decoding: bytes, as: UTF8.self)
 }
