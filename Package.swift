@@ -81,6 +81,24 @@ let package = Package(
             path: "Tests/ClosureMatrix",
             swiftSettings: swiftSettings
         ),
+        // Programs that the tests run: one with a scenario for each argument, and one that is a plain main.swift.
+        .executableTarget(
+            name: "mp-scenarios",
+            dependencies: ["Multiprocessing", system],
+            path: "Tests/Scenarios",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "mp-toplevel",
+            dependencies: ["Multiprocessing"],
+            path: "Tests/TopLevel",
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MultiprocessingTests",
+            dependencies: ["Multiprocessing", "mp-scenarios", "mp-toplevel", system],
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "MultiprocessingWireTests",
             dependencies: ["CaptureCases", "MultiprocessingWire"],

@@ -24,8 +24,8 @@ enum ChildMain {
                 // The parent let go of a process that it kept ready, or died.
                 ThisProcess.exitNow(0)
             }
-            let launch = try LaunchPacket.decode(packet)
-            try setUp(launch, channel: &channel, lifelines: lifelines)
+            var launch = try LaunchPacket.decode(packet)
+            try setUp(&launch, channel: &channel, lifelines: lifelines)
             let job = try load(launch.job)
             ChildBody.run(job, plan: launch.plan, channel: channel)
         } catch {
@@ -37,19 +37,21 @@ enum ChildMain {
         switch job {
         case .inline(let bytes):
             return try bytes.withUnsafeBytes { try ReceivedJob($0) }
-        case .attached(let number):
-            return try MappedFile(Descriptor(owning: number)).withBytes { try ReceivedJob($0) }
+        case .attached(let number, let start):
+            return try MappedFile(Descriptor(owning: number)).withBytes {
+                try ReceivedJob(UnsafeRawBufferPointer(rebasing: $0[start...]))
+            }
         }
     }
 
-    /// Applies a plan. The channel may have to move to another number.
-    static func setUp(_ launch: LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
+    /// Applies a plan. The channel and an attached job may have to move to another number.
+    static func setUp(_ launch: inout LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
         let plan = launch.plan
         CurrentProcess.become(plan)
         StartMethod.default = plan.defaultStartMethod
         ThisProcess.setName(String(plan.identity.name.prefix(15)))
 
-        try placeDescriptors(launch, channel: &channel, lifelines: lifelines)
+        try placeDescriptors(&launch, channel: &channel, lifelines: lifelines)
 
         if let whole = plan.wholeEnvironment {
             ThisProcess.clearEnvironment()
@@ -96,7 +98,7 @@ enum ChildMain {
 
     /// Puts every received descriptor where it belongs.
     private static func placeDescriptors(
-        _ launch: LaunchPacket.Received,
+        _ launch: inout LaunchPacket.Received,
         channel: inout CInt,
         lifelines: [CInt]
     ) throws {
@@ -116,22 +118,29 @@ enum ChildMain {
                 try ThisProcess.move(Descriptor(opening: "/dev/null", flags: 2).release(), to: stream)
             }
         }
-        // A passed descriptor keeps its number, and something of ours may be in the way: everything moves out first. The
-        // lifelines stay armed, because a duplicate shares its open file's owner.
-        let targets = launch.plan.descriptorNumbers
-        guard let highest = targets.max() else { return }
+        // A passed descriptor keeps its number, and something of ours, or another of them, may be in the way: that moves out
+        // first. The lifelines stay armed, because a duplicate shares its open file's owner.
+        let targets = Set(launch.plan.descriptorNumbers)
+        func outOfTheWay(_ number: CInt) throws(Errno) -> CInt {
+            guard targets.contains(number) else { return number }
+            defer { _ = Descriptor(owning: number) }
+            var minimum: CInt = 3
+            while true {
+                let copy = try Descriptor(duplicating: number, minimum: minimum)
+                if !targets.contains(copy.number) { return copy.release() }
+                minimum = copy.number + 1
+            }
+        }
         var place = channel
         defer { channel = place }
         try attempt("place the passed descriptors") { () throws(Errno) in
-            for own in lifelines where own <= highest {
-                _ = try Descriptor(duplicating: own, minimum: highest + 1).release()
+            for own in lifelines { _ = try outOfTheWay(own) }
+            place = try outOfTheWay(place)
+            if case .attached(let file, let start) = launch.job {
+                launch.job = .attached(try outOfTheWay(file), from: start)
             }
-            if place <= highest { place = try Descriptor(duplicating: place, minimum: highest + 1).release() }
-            let moved = try launch.passed.map { (number) throws(Errno) -> CInt in
-                try Descriptor(duplicating: number, minimum: highest + 1).release()
-            }
-            for number in launch.passed { _ = Descriptor(owning: number) }
-            for (number, target) in zip(moved, targets) {
+            let moved = try launch.passed.map { (number) throws(Errno) in try outOfTheWay(number) }
+            for (number, target) in zip(moved, launch.plan.descriptorNumbers) {
                 try ThisProcess.move(number, to: target)
             }
         }

@@ -27,7 +27,9 @@ enum ForkedBody {
             )
             var own = received
             own.plan.descriptorNumbers = []
-            try ChildMain.setUp(own, channel: &channel, lifelines: lifelines)
+            try ChildMain.setUp(&own, channel: &channel, lifelines: lifelines)
+            // They are where they belong; as with the other methods, programs that the body starts inherit them.
+            for number in plan.descriptorNumbers { try ThisProcess.move(number, to: number) }
         } catch {
             ChildMain.fail(error, over: channel)
         }

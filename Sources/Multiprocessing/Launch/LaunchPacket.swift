@@ -4,15 +4,15 @@ internal import SystemPackage
 
 /// The one packet that turns a waiting process into somebody's child.
 ///
-/// Layout, version 1, little-endian: magic (4), flags (4), bytes of the plan (4), bytes of the job (4), the plan, the job
-/// unless it is attached. The descriptors beside it, in this order, each present if its flag is set: a memory file with
-/// the job, the working directory, standard input, output, error; then those that the user passed.
+/// Layout, version 1, little-endian: magic (4), flags (4), bytes of the plan (4), bytes of the job (4); then the plan and the
+/// job, here or in an attached file. The descriptors beside it, in this order, each present if its flag is set: the memory file
+/// with plan and job, the working directory, standard input, output, error; then those that the user passed.
 enum LaunchPacket {
     static let magic: UInt32 = 0x3131_504D  // "MP11"
 
     struct Flags: OptionSet {
         var rawValue: UInt32
-        static let jobAttached = Flags(rawValue: 1)
+        static let attached = Flags(rawValue: 1)
         static let directory = Flags(rawValue: 2)
         static let input = Flags(rawValue: 4)
         static let output = Flags(rawValue: 8)
@@ -35,20 +35,15 @@ enum LaunchPacket {
         over channel: borrowing Descriptor
     ) throws {
         let planBytes = try BinaryEncoder().encode(plan)
-        guard planBytes.count <= Descriptor.maximumPacket / 2 else {
-            throw ProcessError(
-                .invalidArgument,
-                "The options of a process take \(planBytes.count) bytes, which is too much"
-            )
-        }
         var flags: Flags = []
         var numbers: [CInt] = []
-        // Large jobs go through memory, not through the socket: no bound on their size, and one copy less.
+        // Large jobs go through memory, not through the socket: no bound on their size, and one copy less. So do large plans,
+        // which hold the whole environment if that has changed since the process was forked.
         var file: CInt = -1
         defer { if file >= 0 { _ = Descriptor(owning: file) } }
         if planBytes.count + job.count + 16 > Descriptor.maximumPacket {
-            file = try Descriptor.memoryFile(holding: job.header, job.function, job.arguments).release()
-            flags.insert(.jobAttached)
+            file = try Descriptor.memoryFile(holding: planBytes, job.header, job.function, job.arguments).release()
+            flags.insert(.attached)
             numbers.append(file)
         }
         if let directory = attachments.directory {
@@ -65,12 +60,11 @@ enum LaunchPacket {
             throw ProcessError(.invalidArgument, "A process can be given at most 240 descriptors")
         }
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(16 + planBytes.count + (file >= 0 ? 0 : job.count))
+        bytes.reserveCapacity(16 + (file >= 0 ? 0 : planBytes.count + job.count))
         for word in [magic, flags.rawValue, UInt32(planBytes.count), UInt32(file >= 0 ? 0 : job.count)] {
             withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) }
         }
-        bytes += planBytes
-        if file < 0 { bytes += job.header + job.function + job.arguments }
+        if file < 0 { bytes += planBytes + job.header + job.function + job.arguments }
         try channel.sendBytes(bytes, passing: numbers, wait: false)
     }
 
@@ -85,7 +79,8 @@ enum LaunchPacket {
         /// The job's encoded form.
         enum Job {
             case inline(ArraySlice<UInt8>)
-            case attached(CInt)
+            /// The rest of a file, from an offset.
+            case attached(CInt, from: Int)
         }
     }
 
@@ -100,29 +95,42 @@ enum LaunchPacket {
         }
         let flags = Flags(rawValue: word(1))
         let (planCount, jobCount) = (Int(word(2)), Int(word(3)))
-        guard 16 + planCount + jobCount == bytes.count else {
+        let isAttached = flags.contains(.attached)
+        guard 16 + (isAttached ? 0 : planCount + jobCount) == bytes.count else {
             throw ProcessError(.setupFailed, "A launch packet is malformed: its parts do not add up")
         }
         var numbers = packet.passed[...]
         func take(_ flag: Flags) -> CInt? { flags.contains(flag) ? numbers.popFirst() : nil }
-        let file = take(.jobAttached)
+        let file = take(.attached)
         let directory = take(.directory)
         let streams = [take(.input), take(.output), take(.error)]
-        let plan = try bytes.withUnsafeBytes {
-            try BinaryDecoder().decode(
-                LaunchPlan.self,
-                from: UnsafeRawBufferPointer(rebasing: $0[16..<(16 + planCount)])
-            )
+        let plan: LaunchPlan
+        if let file {
+            plan = try MappedFile(Descriptor(duplicating: file)).withBytes { try decodePlan($0, 0, planCount) }
+        } else if isAttached {
+            throw ProcessError(.setupFailed, "A launch packet is malformed: its file is missing")
+        } else {
+            plan = try bytes.withUnsafeBytes { try decodePlan($0, 16, planCount) }
         }
         guard plan.descriptorNumbers.count == numbers.count else {
             throw ProcessError(.setupFailed, "A launch packet is malformed: descriptors are missing")
         }
         return Received(
             plan: plan,
-            job: file.map { .attached($0) } ?? .inline(bytes[(16 + planCount)...]),
+            job: file.map { .attached($0, from: planCount) } ?? .inline(bytes[(16 + planCount)...]),
             directory: directory,
             streams: streams,
             passed: Array(numbers)
+        )
+    }
+
+    private static func decodePlan(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ count: Int) throws -> LaunchPlan {
+        guard start + count <= bytes.count else {
+            throw ProcessError(.setupFailed, "A launch packet is malformed: its plan is cut off")
+        }
+        return try BinaryDecoder().decode(
+            LaunchPlan.self,
+            from: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + count)])
         )
     }
 }

@@ -1,0 +1,44 @@
+import Glibc
+
+/// A program of many small programs: `mp-scenarios NAME ARGUMENTS…`. For what cannot be tested inside a test process: how a
+/// program ends, what it was started with, what becomes of its executable.
+@main
+enum Scenarios {
+    static func main() async throws {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let rest = Array(arguments.dropFirst())
+        switch arguments.first {
+        case "selftest": try await SelfTest.run()
+        case "family": try Family.run(ending: rest[0], method: rest[1])
+        case "collisions": try Collisions.run(method: rest[0])
+        case "relative-path": try Programs.relativePath(method: rest[0])
+        case "moved": try Programs.moved(what: rest[0], method: rest[1])
+        case "environment": try Programs.environment(method: rest[0])
+        case "nobody": try Programs.nobody(method: rest[0])
+        case "arguments": try Programs.arguments(method: rest[0])
+        case "rounds": try Rounds.run(count: Int(rest[0])!, atOnce: Int(rest[1])!, method: rest[2])
+        case "fork-bare": try Programs.forkBare()
+        default:
+            say("unknown scenario \(arguments)", to: 2)
+            exit(64)
+        }
+    }
+}
+
+/// Writes a line at one go, past any buffer.
+func say(_ text: String, to file: Int32 = 1) {
+    let bytes = Array((text + "\n").utf8)
+    _ = write(file, bytes, bytes.count)
+}
+
+/// Ends the program with a message unless the condition holds.
+func require(_ condition: Bool, _ text: @autoclosure () -> String, line: Int = #line) {
+    if condition { return }
+    say("FAILED in line \(line): \(text())", to: 2)
+    exit(1)
+}
+
+/// Blocks the thread.
+func pause(milliseconds: Int) {
+    usleep(UInt32(milliseconds) * 1000)
+}
