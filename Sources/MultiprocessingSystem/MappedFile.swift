@@ -20,6 +20,11 @@ public struct MappedFile: ~Copyable, Sendable {
         if let address { _ = _mp_unmap(address, count) }
     }
 
+    /// The content, valid as long as this value lives.
+    public var content: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: address, count: count)
+    }
+
     /// The content, valid inside `body`.
     public func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         try body(UnsafeRawBufferPointer(start: address, count: count))
@@ -28,7 +33,7 @@ public struct MappedFile: ~Copyable, Sendable {
 
 extension Descriptor {
     /// An anonymous memory file that holds some arrays, one behind the other. One copy, made by the kernel.
-    public static func memoryFile(holding parts: [UInt8]...) throws(Errno) -> Descriptor {
+    public static func memoryFile(holding parts: [[UInt8]]) throws(Errno) -> Descriptor {
         let file = try memoryFile(named: "multiprocessing")
         for part in parts {
             let error: Errno? = part.withUnsafeBytes { raw in

@@ -36,21 +36,21 @@ struct OtherProcess: Carrier {
         try exchange(Job.encode(body: body), Job.encodeArguments(repeat each arguments))
     }
 
-    private func exchange<R>(_ job: [UInt8], _ arguments: [UInt8] = Job.noArguments) throws -> R {
+    private func exchange<R>(_ job: EncodedPieces, _ arguments: EncodedPieces = Job.noArguments) throws -> R {
         let process = Process(), input = Pipe(), output = Pipe()
         process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
         process.arguments = ["child"]
         process.standardInput = input
         process.standardOutput = output
         try process.run()
-        let message = withUnsafeBytes(of: job.count) { Data($0) } + job + arguments
+        let message = withUnsafeBytes(of: job.count) { Data($0) } + job.joined() + arguments.joined()
         try input.fileHandleForWriting.write(contentsOf: message)
         try input.fileHandleForWriting.close()
         let reply = [UInt8](try output.fileHandleForReading.readToEnd() ?? Data())
         process.waitUntilExit()
         guard let outcome = reply.first else { throw CrashedChild(status: process.terminationStatus) }
         let content = Array(reply.dropFirst())
-        if outcome == 0 { return try Job.decodeResult(content) }
+        if outcome == 0 { return try Job.decodeResult(EncodedPieces(content)) }
         switch try ErrorBox(decoding: content) {
         case .error(let error): throw error
         case .description(let typeName, let text): throw RemoteError(text: "\(typeName): \(text)")
@@ -90,10 +90,11 @@ enum Main {
     static func child() async throws {
         let message = try FileHandle.standardInput.readToEnd()!
         let count = message.withUnsafeBytes { $0.loadUnaligned(as: Int.self) }
-        let (job, arguments) = ([UInt8](message[8..<(8 + count)]), [UInt8](message[(8 + count)...]))
+        let job = EncodedPieces([UInt8](message[8..<(8 + count)]))
+        let arguments = EncodedPieces([UInt8](message[(8 + count)...]))
         do {
             let result = try await Job(decoding: job).run(arguments: arguments)
-            try FileHandle.standardOutput.write(contentsOf: [0] + result)
+            try FileHandle.standardOutput.write(contentsOf: [0] + result.joined())
         } catch {
             try FileHandle.standardOutput.write(contentsOf: [1] + ErrorBox.encode(error))
         }

@@ -10,7 +10,7 @@ enum ChildBody {
             end(Result { try job.runSynchronously() }, plan: plan, channel: channel)
         }
         Task.detached {
-            let result: Result<[UInt8], any Error>
+            let result: Result<EncodedPieces, any Error>
             do { result = .success(try await job.run()) } catch { result = .failure(error) }
             end(result, plan: plan, channel: channel)
         }
@@ -18,24 +18,24 @@ enum ChildBody {
     }
 
     /// Reports and leaves as a return from `main` would.
-    static func end(_ result: Result<[UInt8], any Error>, plan: LaunchPlan, channel number: CInt) -> Never {
+    static func end(_ result: Result<EncodedPieces, any Error>, plan: LaunchPlan, channel number: CInt) -> Never {
         let status = report(result, plan: plan, channel: number)
         ThisProcess.exit(status)
     }
 
     /// Reports; returns the exit code.
-    static func report(_ result: Result<[UInt8], any Error>, plan: LaunchPlan, channel number: CInt) -> CInt {
+    static func report(_ result: Result<EncodedPieces, any Error>, plan: LaunchPlan, channel number: CInt) -> CInt {
         // What the body printed comes before anybody can learn that it is done.
         ThisProcess.flushStandardIO()
         let outcome: Outcome
         var status: CInt = 0
         switch result {
         case .success(let bytes):
-            outcome = .value(.bytes(bytes))
+            outcome = .value(.pieces(bytes.pieces))
         case .failure(let error):
             status = 1
             if plan.printsErrors { printError(error, process: plan.identity.name) }
-            outcome = .failure(.bytes(ErrorCoding.encode(error)))
+            outcome = .failure(.pieces([ErrorCoding.encode(error)]))
         }
         let channel = Descriptor(owning: number)
         do {
@@ -47,7 +47,7 @@ enum ChildBody {
                 "The result could not be sent to the parent",
                 errno: error as? Errno
             )
-            try? Outcome.failure(.bytes(ErrorCoding.encode(failure))).send(over: channel)
+            try? Outcome.failure(.pieces([ErrorCoding.encode(failure)])).send(over: channel)
             status = 1
         }
         return status

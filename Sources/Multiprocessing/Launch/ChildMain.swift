@@ -24,34 +24,23 @@ enum ChildMain {
                 // The parent let go of a process that it kept ready, or died.
                 ThisProcess.exitNow(0)
             }
-            var launch = try LaunchPacket.decode(packet)
-            try setUp(&launch, channel: &channel, lifelines: lifelines)
-            let job = try load(launch.job)
+            let launch = try LaunchPacket.decode(packet)
+            try setUp(launch, channel: &channel, lifelines: lifelines)
+            let job = try ReceivedJob(launch.job)
             ChildBody.run(job, plan: launch.plan, channel: channel)
         } catch {
             fail(error, over: channel)
         }
     }
 
-    static func load(_ job: LaunchPacket.Received.Job) throws -> ReceivedJob {
-        switch job {
-        case .inline(let bytes):
-            return try bytes.withUnsafeBytes { try ReceivedJob($0) }
-        case .attached(let number, let start):
-            return try MappedFile(Descriptor(owning: number)).withBytes {
-                try ReceivedJob(UnsafeRawBufferPointer(rebasing: $0[start...]))
-            }
-        }
-    }
-
-    /// Applies a plan. The channel and an attached job may have to move to another number.
-    static func setUp(_ launch: inout LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
+    /// Applies a plan. The channel may have to move to another number.
+    static func setUp(_ launch: LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
         let plan = launch.plan
         CurrentProcess.become(plan)
         StartMethod.default = plan.defaultStartMethod
         ThisProcess.setName(String(plan.identity.name.prefix(15)))
 
-        try placeDescriptors(&launch, channel: &channel, lifelines: lifelines)
+        try placeDescriptors(launch, channel: &channel, lifelines: lifelines)
 
         if let whole = plan.wholeEnvironment {
             ThisProcess.clearEnvironment()
@@ -98,7 +87,7 @@ enum ChildMain {
 
     /// Puts every received descriptor where it belongs.
     private static func placeDescriptors(
-        _ launch: inout LaunchPacket.Received,
+        _ launch: LaunchPacket.Received,
         channel: inout CInt,
         lifelines: [CInt]
     ) throws {
@@ -136,9 +125,6 @@ enum ChildMain {
         try attempt("place the passed descriptors") { () throws(Errno) in
             for own in lifelines { _ = try outOfTheWay(own) }
             place = try outOfTheWay(place)
-            if case .attached(let file, let start) = launch.job {
-                launch.job = .attached(try outOfTheWay(file), from: start)
-            }
             let moved = try launch.passed.map { (number) throws(Errno) in try outOfTheWay(number) }
             for (number, target) in zip(moved, launch.plan.descriptorNumbers) {
                 try ThisProcess.move(number, to: target)
@@ -164,7 +150,7 @@ enum ChildMain {
             cannotTravel: known == nil
         )
         if let bytes = try? BinaryEncoder().encode(failure) {
-            try? Outcome.notSetUp(.bytes(bytes)).send(over: Descriptor(owning: channel))
+            try? Outcome.notSetUp(.pieces([bytes])).send(over: Descriptor(owning: channel))
         }
         ThisProcess.exitNow(1)
     }

@@ -96,7 +96,7 @@ enum ForkServerMain {
 
     private static func runPreload(_ bytes: [UInt8]) -> ForkServerReply {
         do {
-            let job = try bytes.withUnsafeBytes { try ReceivedJob($0) }
+            let job = try ReceivedJob(JobStorage(bytes))
             _ = try job.runSynchronously()
             return .preloaded
         } catch {

@@ -31,7 +31,7 @@ enum ForkServerRequest {
         case .preload(let bytes) where bytes.count < Descriptor.maximumPacket:
             try control.sendBytes([2] + bytes)
         case .preload(let bytes):
-            let file = try Descriptor.memoryFile(holding: bytes)
+            let file = try Descriptor.memoryFile(holding: [bytes])
             try control.sendBytes([2], passing: [file.number])
         }
     }

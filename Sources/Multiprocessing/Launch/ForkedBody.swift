@@ -20,14 +20,14 @@ enum ForkedBody {
             // The numbers are shared with the parent's table as it was: duplicates, so that placing them closes nothing else.
             let received = LaunchPacket.Received(
                 plan: plan,
-                job: .inline([]),
+                job: JobStorage([]),
                 directory: nil,
                 streams: try attachments.streams.map { try $0.map { try Descriptor(duplicating: $0).release() } },
                 passed: []
             )
             var own = received
             own.plan.descriptorNumbers = []
-            try ChildMain.setUp(&own, channel: &channel, lifelines: lifelines)
+            try ChildMain.setUp(own, channel: &channel, lifelines: lifelines)
             // They are where they belong; as with the other methods, programs that the body starts inherit them.
             for number in plan.descriptorNumbers { try ThisProcess.move(number, to: number) }
         } catch {

@@ -42,7 +42,7 @@ enum LaunchPacket {
         var file: CInt = -1
         defer { if file >= 0 { _ = Descriptor(owning: file) } }
         if planBytes.count + job.count + 16 > Descriptor.maximumPacket {
-            file = try Descriptor.memoryFile(holding: planBytes, job.header, job.function, job.arguments).release()
+            file = try Descriptor.memoryFile(holding: [planBytes] + job.pieces).release()
             flags.insert(.attached)
             numbers.append(file)
         }
@@ -64,24 +64,17 @@ enum LaunchPacket {
         for word in [magic, flags.rawValue, UInt32(planBytes.count), UInt32(file >= 0 ? 0 : job.count)] {
             withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) }
         }
-        if file < 0 { bytes += planBytes + job.header + job.function + job.arguments }
+        if file < 0 { bytes += EncodedPieces(pieces: [planBytes] + job.pieces).joined() }
         try channel.sendBytes(bytes, passing: numbers, wait: false)
     }
 
     /// A launch as it arrived. The child that receives it owns the descriptors.
     struct Received {
         var plan: LaunchPlan
-        var job: Job
+        var job: JobStorage
         var directory: CInt?
         var streams: [CInt?]
         var passed: [CInt]
-
-        /// The job's encoded form.
-        enum Job {
-            case inline(ArraySlice<UInt8>)
-            /// The rest of a file, from an offset.
-            case attached(CInt, from: Int)
-        }
     }
 
     /// Takes a packet apart; what does not fit together is an error, never a trap.
@@ -104,33 +97,28 @@ enum LaunchPacket {
         let file = take(.attached)
         let directory = take(.directory)
         let streams = [take(.input), take(.output), take(.error)]
-        let plan: LaunchPlan
-        if let file {
-            plan = try MappedFile(Descriptor(duplicating: file)).withBytes { try decodePlan($0, 0, planCount) }
-        } else if isAttached {
+        if isAttached, file == nil {
             throw ProcessError(.setupFailed, "A launch packet is malformed: its file is missing")
-        } else {
-            plan = try bytes.withUnsafeBytes { try decodePlan($0, 16, planCount) }
         }
+        // The file is mapped here and closed: the job is read where it lies.
+        let content = try file.map { JobStorage(try MappedFile(Descriptor(owning: $0))) } ?? JobStorage(bytes[16...])
+        let plan = try decodePlan(content.bytes, planCount)
         guard plan.descriptorNumbers.count == numbers.count else {
             throw ProcessError(.setupFailed, "A launch packet is malformed: descriptors are missing")
         }
         return Received(
             plan: plan,
-            job: file.map { .attached($0, from: planCount) } ?? .inline(bytes[(16 + planCount)...]),
+            job: content.dropping(planCount),
             directory: directory,
             streams: streams,
             passed: Array(numbers)
         )
     }
 
-    private static func decodePlan(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ count: Int) throws -> LaunchPlan {
-        guard start + count <= bytes.count else {
+    private static func decodePlan(_ bytes: UnsafeRawBufferPointer, _ count: Int) throws -> LaunchPlan {
+        guard count <= bytes.count else {
             throw ProcessError(.setupFailed, "A launch packet is malformed: its plan is cut off")
         }
-        return try BinaryDecoder().decode(
-            LaunchPlan.self,
-            from: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + count)])
-        )
+        return try BinaryDecoder().decode(LaunchPlan.self, from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
     }
 }

@@ -13,15 +13,15 @@ enum Outcome: Sendable {
     /// The body never ran; an encoded ``SetupFailure``.
     case notSetUp(Content)
 
-    /// Bytes, or a file of them.
+    /// Bytes that belong one behind the other, or a file of them.
     enum Content: Sendable {
-        case bytes([UInt8])
+        case pieces([[UInt8]])
         case file(SharedDescriptor)
 
         /// The content, in place.
         func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
             switch self {
-            case .bytes(let bytes): try bytes.withUnsafeBytes(body)
+            case .pieces(let pieces): try EncodedPieces(pieces: pieces).joined().withUnsafeBytes(body)
             case .file(let file): try MappedFile(file.descriptor).withBytes(body)
             }
         }
@@ -38,13 +38,13 @@ enum Outcome: Sendable {
     /// Sends the report. The channel's buffer is empty: does not wait.
     func send(over channel: borrowing Descriptor) throws {
         let (kind, content) = parts
-        guard case .bytes(let bytes) = content else { return }
+        guard case .pieces(let pieces) = content else { return }
         var packet: [UInt8] = [kind]
-        if bytes.count < Descriptor.maximumPacket {
-            packet += bytes
+        if pieces.reduce(0, { $0 + $1.count }) < Descriptor.maximumPacket {
+            for piece in pieces { packet += piece }
             try channel.sendBytes(packet)
         } else {
-            let file = try Descriptor.memoryFile(holding: bytes)
+            let file = try Descriptor.memoryFile(holding: pieces)
             try channel.sendBytes(packet, passing: [file.number])
         }
     }
@@ -55,7 +55,7 @@ enum Outcome: Sendable {
         if let file = packet.takeDescriptor() {
             content = .file(SharedDescriptor(file))
         } else {
-            content = .bytes(Array(packet.bytes.dropFirst()))
+            content = .pieces([Array(packet.bytes.dropFirst())])
         }
         packet.closeRest()
         switch packet.bytes.first {

@@ -17,7 +17,7 @@ enum Rehearsal {
             // Decoded only: running it would start the concurrency runtime's threads.
             let text = fullPlan.parent.name
             if let work = try? Work(asynchronous: { text }, #fileID, #line), case .encoded(let job) = work.form {
-                _ = try? (job.header + job.function + job.arguments).withUnsafeBytes { try ReceivedJob($0) }
+                _ = try? ReceivedJob(JobStorage(EncodedPieces(pieces: job.pieces).joined()))
             }
             _ = ErrorCoding.encode(RemoteError(typeName: "", message: "", processName: "", processIdentifier: 0))
         }
@@ -45,7 +45,7 @@ enum Rehearsal {
             guard let packet = try Descriptor.receive(from: near) else { return }
             let launch = try LaunchPacket.decode(packet)
             try ChildMain.setUp(launch, channel: &near, lifelines: [])
-            let received = try ChildMain.load(launch.job)
+            let received = try ReceivedJob(launch.job)
             _ = ChildBody.report(Result { try received.runSynchronously() }, plan: plan, channel: near)
         } catch {
             // Only speed depends on it; the real launch will say what is wrong.

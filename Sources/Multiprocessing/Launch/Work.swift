@@ -99,15 +99,15 @@ struct Work<Success: Sendable>: Sendable {
 
 /// An encoded function and its encoded arguments.
 struct JobBytes: Sendable {
-    var function: [UInt8]
-    var arguments: [UInt8]
+    var function: EncodedPieces
+    var arguments: EncodedPieces
 
-    /// The function's count in front, so that the two come apart again.
-    var header: [UInt8] {
-        withUnsafeBytes(of: UInt32(function.count).littleEndian) { Array($0) }
+    /// All of it, in pieces: the function's count in front, so that the two come apart again.
+    var pieces: [[UInt8]] {
+        [withUnsafeBytes(of: UInt64(function.count).littleEndian) { Array($0) }] + function.pieces + arguments.pieces
     }
 
-    var count: Int { 4 + function.count + arguments.count }
+    var count: Int { 8 + function.count + arguments.count }
 
     /// For a preload hook, which has no launch packet.
     static func preload(
@@ -118,28 +118,92 @@ struct JobBytes: Sendable {
         let job = try refusing { () throws(ClosureError) in
             JobBytes(function: try Job.encode(body, fileID: "\(fileID)", line: Int(line)), arguments: Job.noArguments)
         }
-        return job.header + job.function + job.arguments
+        return EncodedPieces(pieces: job.pieces).joined()
     }
 }
 
 /// A job as the child has it.
 struct ReceivedJob: Sendable {
     private let job: Job
-    private let arguments: [UInt8]
+    private let storage: JobStorage
+    private let argumentsStart: Int
 
-    init(_ bytes: UnsafeRawBufferPointer) throws {
-        guard bytes.count >= 4 else { throw ProcessError(.setupFailed, "A job is malformed") }
-        let count = Int(UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self)))
-        guard count <= bytes.count - 4 else { throw ProcessError(.setupFailed, "A job is malformed") }
-        job = try Job(decoding: UnsafeRawBufferPointer(rebasing: bytes[4..<(4 + count)]))
-        arguments = Array(bytes[(4 + count)...])
+    init(_ storage: JobStorage) throws {
+        let bytes = storage.bytes
+        guard bytes.count >= 8 else { throw ProcessError(.setupFailed, "A job is malformed") }
+        let count = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+        guard count <= UInt64(bytes.count - 8) else { throw ProcessError(.setupFailed, "A job is malformed") }
+        self.storage = storage
+        argumentsStart = 8 + Int(count)
+        job = try Job(decoding: UnsafeRawBufferPointer(rebasing: bytes[8..<argumentsStart]))
     }
 
     var isAsynchronous: Bool { job.isAsync }
 
-    func runSynchronously() throws -> [UInt8] { try job.runSynchronously(arguments: arguments) }
+    private var arguments: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: storage.bytes[argumentsStart...]) }
 
-    func run() async throws -> [UInt8] { try await job.run(arguments: arguments) }
+    func runSynchronously() throws -> EncodedPieces {
+        defer { withExtendedLifetime(storage) {} }
+        return try job.runSynchronously(argumentsAt: arguments)
+    }
+
+    func run() async throws -> EncodedPieces {
+        defer { withExtendedLifetime(storage) {} }
+        return try await job.run(argumentsAt: arguments)
+    }
+}
+
+/// Where a received job's bytes are: arguments are decoded from there, without a copy in between.
+struct JobStorage: Sendable {
+    private let memory: Memory
+    private let start: Int
+
+    /// A copy of a few bytes.
+    init(_ bytes: some Collection<UInt8>) {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
+        copy.copyBytes(from: bytes)
+        memory = Memory(UnsafeRawBufferPointer(copy), file: nil)
+        start = 0
+    }
+
+    /// The content of a file, mapped.
+    init(_ file: consuming MappedFile) {
+        let content = file.content
+        memory = Memory(content, file: consume file)
+        start = 0
+    }
+
+    private init(_ memory: Memory, start: Int) {
+        self.memory = memory
+        self.start = start
+    }
+
+    /// The same without the first `count` bytes.
+    func dropping(_ count: Int) -> JobStorage {
+        JobStorage(memory, start: start + count)
+    }
+
+    /// The content, valid as long as a copy of this value lives.
+    var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: memory.bytes[start...])
+    }
+
+    /// Owns the bytes, which nobody writes to: hence `@unchecked`, without a lock.
+    private final class Memory: @unchecked Sendable {
+        let bytes: UnsafeRawBufferPointer
+        private let isAllocated: Bool
+        private let file: MappedFile?
+
+        init(_ bytes: UnsafeRawBufferPointer, file: consuming MappedFile?) {
+            self.bytes = bytes
+            isAllocated = file == nil
+            self.file = file
+        }
+
+        deinit {
+            if isAllocated { bytes.deallocate() }
+        }
+    }
 }
 
 /// Turns the coder's refusal into this module's error.

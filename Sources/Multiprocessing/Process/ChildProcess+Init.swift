@@ -55,7 +55,7 @@ extension ChildProcess {
         options: ProcessOptions = ProcessOptions(),
         fileID: StaticString = #fileID,
         line: UInt = #line,
-        _ body: @escaping @Sendable (repeat each Argument) throws -> Success
+        body: @escaping @Sendable (repeat each Argument) throws -> Success
     ) throws {
         let options = options.resolved(name, startMethod)
         let work = try Work(arguments: repeat each arguments, body: body, options, fileID, line)
@@ -70,7 +70,7 @@ extension ChildProcess {
         options: ProcessOptions = ProcessOptions(),
         fileID: StaticString = #fileID,
         line: UInt = #line,
-        _ body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Success
+        body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Success
     ) throws {
         let options = options.resolved(name, startMethod)
         try options.refuseForAsynchronousBody()

@@ -56,7 +56,7 @@ extension ChildProcess {
         options: ProcessOptions = ProcessOptions(),
         fileID: StaticString = #fileID,
         line: UInt = #line,
-        _ body: @escaping @Sendable (repeat each Argument) throws -> Success
+        body: @escaping @Sendable (repeat each Argument) throws -> Success
     ) async throws -> Success {
         try await ChildProcess(
             arguments: repeat each arguments,
@@ -65,7 +65,7 @@ extension ChildProcess {
             options: options,
             fileID: fileID,
             line: line,
-            body
+            body: body
         ).startedValue
     }
 
@@ -77,7 +77,7 @@ extension ChildProcess {
         options: ProcessOptions = ProcessOptions(),
         fileID: StaticString = #fileID,
         line: UInt = #line,
-        _ body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Success
+        body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Success
     ) async throws -> Success {
         try await ChildProcess(
             arguments: repeat each arguments,
@@ -86,7 +86,7 @@ extension ChildProcess {
             options: options,
             fileID: fileID,
             line: line,
-            body
+            body: body
         ).startedValue
     }
 

@@ -2,7 +2,9 @@ internal import _MultiprocessingShims
 
 /// Reads what `ClosureWriter` wrote, believing none of it: every count is bounded, every address is checked.
 struct ClosureReader {
-    private let bytes: UnsafeRawBufferPointer
+    private var bytes: UnsafeRawBufferPointer
+    /// The large values that were not taken yet.
+    private var large: UnsafeRawBufferPointer
     private var index = 0
     private var images: [ProcessImage] = []
     /// Contexts and boxes rebuilt so far, in the order in which the writer finished them.
@@ -12,18 +14,23 @@ struct ClosureReader {
 
     init(_ bytes: UnsafeRawBufferPointer) throws(ClosureError) {
         self.bytes = bytes
+        large = UnsafeRawBufferPointer(start: nil, count: 0)
         for byte in ClosureWriter.magic where try self.byte() != byte {
             throw .malformed("no closure starts like this")
         }
-        var sum: UInt64 = 0
-        for shift in 0..<8 { sum |= UInt64(try byte()) << (shift * 8) }
-        guard sum == ClosureWriter.checksum(UnsafeRawBufferPointer(rebasing: bytes[index...])) else {
+        let sum = try fixed()
+        let covered = try fixed()
+        guard covered <= UInt64(bytes.count - index) else { throw .malformed("they are too short") }
+        let end = index + Int(covered)
+        guard sum == ClosureWriter.checksum(UnsafeRawBufferPointer(rebasing: bytes[index..<end])) else {
             throw .malformed("the checksum is wrong")
         }
+        large = UnsafeRawBufferPointer(rebasing: bytes[end...])
+        self.bytes = UnsafeRawBufferPointer(rebasing: bytes[..<end])
         for _ in 0..<(try count()) { images.append(try readImage()) }
     }
 
-    var isAtEnd: Bool { index == bytes.count }
+    var isAtEnd: Bool { index == bytes.count && large.isEmpty }
 
     mutating func byte() throws(ClosureError) -> UInt8 {
         guard index < bytes.count else { throw .malformed("they are too short") }
@@ -54,6 +61,25 @@ struct ClosureReader {
         let count = try count()
         defer { index += count }
         return UnsafeRawBufferPointer(rebasing: bytes[index..<(index + count)])
+    }
+
+    private mutating func fixed() throws(ClosureError) -> UInt64 {
+        var value: UInt64 = 0
+        for shift in 0..<8 { value |= UInt64(try byte()) << (shift * 8) }
+        return value
+    }
+
+    /// A value that the binary coder encoded, where it is.
+    mutating func encoded() throws(ClosureError) -> UnsafeRawBufferPointer {
+        let start = index
+        let count = try word()
+        guard count >= UInt(ClosureWriter.largeSize) else {
+            index = start
+            return try data()
+        }
+        guard count <= UInt(large.count) else { throw .malformed("a large value is missing") }
+        defer { large = UnsafeRawBufferPointer(rebasing: large[Int(count)...]) }
+        return UnsafeRawBufferPointer(rebasing: large[..<Int(count)])
     }
 
     mutating func string() throws(ClosureError) -> String {

@@ -1,11 +1,16 @@
 /// The bytes of a closure as they grow, and the images that its addresses lie in.
 ///
-/// Layout: magic, checksum of what follows, the images (name, identity), the body. Integers are little-endian base 128.
+/// Layout: magic, checksum, the count of the bytes that it covers (8), those bytes (the images, each a name and an identity;
+/// then the body), then the large values, one behind the other. Integers are little-endian base 128.
 /// An address is an image's index and the offset from that image's base.
 struct ClosureWriter {
     static let magic: [UInt8] = Array("SMC1".utf8)
 
     private(set) var body: [UInt8] = []
+    /// Encoded values that are large: kept as they are, so that they are not copied together on their way.
+    private var large: [[UInt8]] = []
+    /// The size from which an encoded value is large; reader and writer tell by it alone where a value is.
+    static let largeSize = 64 << 10
     private var images: [ProcessImage] = []
     /// Contexts and boxes already written, so that two closures that share one share it at the other end too.
     var objects: [UnsafeRawPointer: ObjectState] = [:]
@@ -48,6 +53,12 @@ struct ClosureWriter {
         body.append(contentsOf: bytes)
     }
 
+    /// Writes a value that the binary coder encoded.
+    mutating func put(encoded bytes: [UInt8]) {
+        put(bytes.count)
+        if bytes.count < Self.largeSize { body.append(contentsOf: bytes) } else { large.append(bytes) }
+    }
+
     mutating func put(_ string: String) { put(bytes: string.utf8, count: string.utf8.count) }
 
     /// Writes the position of an address: where it is in its image, which holds in every process of the program.
@@ -67,6 +78,11 @@ struct ClosureWriter {
 
     /// The finished bytes.
     func finish() -> [UInt8] {
+        pieces().joined()
+    }
+
+    /// The finished bytes in pieces that belong one behind the other. Large values are not copied.
+    func pieces() -> EncodedPieces {
         var header = ClosureWriter()
         header.put(images.count)
         for image in images {
@@ -74,13 +90,14 @@ struct ClosureWriter {
             header.body.append(contentsOf: image.identity)
         }
         header.body.append(contentsOf: body)
-        return ClosureWriter.seal(header.body)
+        return EncodedPieces(pieces: [ClosureWriter.seal(header.body)] + large)
     }
 
-    /// Puts the magic and the checksum in front.
+    /// Puts the magic, the checksum and the count in front.
     static func seal(_ content: [UInt8]) -> [UInt8] {
         let sum = content.withUnsafeBytes { checksum($0) }
-        return magic + (0..<8).map { UInt8(truncatingIfNeeded: sum >> ($0 * 8)) } + content
+        func bytes(_ number: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) } }
+        return magic + bytes(sum) + bytes(UInt64(content.count)) + content
     }
 
     /// FNV-1a over words: against damage, not against forgery, which the channel has to keep out.
@@ -97,5 +114,33 @@ struct ClosureWriter {
             index += 1
         }
         return hash ^ (hash >> 32) ^ UInt64(bytes.count)
+    }
+}
+
+/// Encoded bytes in pieces that belong one behind the other.
+public struct EncodedPieces: Sendable {
+    /// The pieces, none of them shared with anybody.
+    public var pieces: [[UInt8]]
+
+    /// Bytes in pieces.
+    public init(pieces: [[UInt8]]) {
+        self.pieces = pieces
+    }
+
+    /// Bytes in one piece.
+    public init(_ bytes: [UInt8]) {
+        pieces = [bytes]
+    }
+
+    /// The number of bytes in all.
+    public var count: Int { pieces.reduce(0) { $0 + $1.count } }
+
+    /// All in one, by one copy.
+    public func joined() -> [UInt8] {
+        guard pieces.count > 1 else { return pieces.first ?? [] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        for piece in pieces { bytes += piece }
+        return bytes
     }
 }

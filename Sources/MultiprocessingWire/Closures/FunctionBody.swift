@@ -10,10 +10,10 @@ protocol FunctionBody: Sendable {
     static var isAsync: Bool { get }
 
     /// Decodes arguments, calls the function without suspending, and encodes what it returns.
-    func callNow(_ arguments: inout ClosureReader) throws -> [UInt8]
+    func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces
 
     /// Decodes arguments, calls the function, and encodes what it returns.
-    func call(_ arguments: inout ClosureReader) async throws -> [UInt8]
+    func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces
 
     /// Types of which values must travel for the function to be called from outside.
     static var signature: [any Any.Type] { get }
@@ -21,13 +21,13 @@ protocol FunctionBody: Sendable {
 
 extension FunctionBody {
     static var isAsync: Bool { false }
-    func call(_ arguments: inout ClosureReader) async throws -> [UInt8] { try callNow(&arguments) }
+    func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces { try callNow(&arguments) }
 }
 
 struct SynchronousBody<Result>: FunctionBody {
     let function: @Sendable () throws -> Result
 
-    func callNow(_ arguments: inout ClosureReader) throws -> [UInt8] { try ResultCoding.encode(function()) }
+    func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces { try ResultCoding.encode(function()) }
     static var signature: [any Any.Type] { [Result.self] }
 }
 
@@ -35,15 +35,15 @@ struct AsynchronousBody<Result>: FunctionBody {
     let function: @Sendable @concurrent () async throws -> Result
 
     static var isAsync: Bool { true }
-    func callNow(_ arguments: inout ClosureReader) throws -> [UInt8] { throw Self.mustSuspend }
-    func call(_ arguments: inout ClosureReader) async throws -> [UInt8] { try await ResultCoding.encode(function()) }
+    func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces { throw Self.mustSuspend }
+    func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces { try await ResultCoding.encode(function()) }
     static var signature: [any Any.Type] { [Result.self] }
 }
 
 struct SynchronousFunctionBody<Result, each Argument>: FunctionBody {
     let function: @Sendable (repeat each Argument) throws -> Result
 
-    func callNow(_ arguments: inout ClosureReader) throws -> [UInt8] {
+    func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces {
         let values = (repeat try arguments.value((each Argument).self))
         return try ResultCoding.encode(function(repeat each values))
     }
@@ -54,8 +54,8 @@ struct AsynchronousFunctionBody<Result, each Argument: Sendable>: FunctionBody {
     let function: @Sendable @concurrent (repeat each Argument) async throws -> Result
 
     static var isAsync: Bool { true }
-    func callNow(_ arguments: inout ClosureReader) throws -> [UInt8] { throw Self.mustSuspend }
-    func call(_ arguments: inout ClosureReader) async throws -> [UInt8] {
+    func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces { throw Self.mustSuspend }
+    func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces {
         let values = (repeat try arguments.value((each Argument).self))
         return try await ResultCoding.encode(function(repeat each values))
     }
@@ -76,10 +76,10 @@ extension FunctionBody {
 
 /// Results come back as values of a type that both ends know.
 enum ResultCoding {
-    static func encode<R>(_ result: R) throws(ClosureError) -> [UInt8] {
+    static func encode<R>(_ result: R) throws(ClosureError) -> EncodedPieces {
         var writer = ClosureWriter()
         try writer.put(value: result)
-        return writer.finish()
+        return writer.pieces()
     }
 
     static func decode<R>(_ bytes: UnsafeRawBufferPointer, as type: R.Type) throws(ClosureError) -> R {

@@ -21,36 +21,48 @@ public struct Job: Sendable {
     /// Rebuilds the function from bytes; it runs nothing of it yet.
     ///
     /// - Throws: ``ClosureError`` if the bytes are damaged or come from another build.
-    public init(decoding bytes: [UInt8]) throws(ClosureError) {
-        self = try bytes.withUnsafeBytesTyped { (bytes) throws(ClosureError) in try Job(decoding: bytes) }
+    public init(decoding encoded: EncodedPieces) throws(ClosureError) {
+        self = try encoded.joined().withUnsafeBytesTyped { (bytes) throws(ClosureError) in try Job(decoding: bytes) }
     }
 
     /// Runs the function and encodes its result, to be decoded by ``decodeResult(_:as:)``.
     ///
-    /// - Parameter arguments: what ``encodeArguments(_:)`` made; nothing for a function without parameters.
+    /// - Parameter arguments: what ``encodeArguments(_:)`` made, at a place that does not move until this has returned.
     /// - Throws: what the function throws, or ``ClosureError`` if arguments or result cannot be coded.
-    public func run(arguments: [UInt8] = Job.noArguments) async throws -> [UInt8] {
-        guard isAsync else { return try runSynchronously(arguments: arguments) }
-        // The reader looks at these bytes across suspensions, so they need an address of their own.
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: arguments.count, alignment: 1)
-        defer { copy.deallocate() }
-        copy.copyBytes(from: arguments)
-        var reader = try ClosureReader(UnsafeRawBufferPointer(copy))
+    public func run(argumentsAt arguments: UnsafeRawBufferPointer) async throws -> EncodedPieces {
+        var reader = try ClosureReader(arguments)
         return try await body.call(&reader)
     }
 
     /// Runs a synchronous function on this thread and encodes its result.
     ///
     /// - Throws: what the function throws, or ``ClosureError`` if it is async, or if arguments or result cannot be coded.
-    public func runSynchronously(arguments: [UInt8] = Job.noArguments) throws -> [UInt8] {
-        try arguments.withUnsafeBytes { bytes in
-            var reader = try ClosureReader(bytes)
-            return try body.callNow(&reader)
-        }
+    public func runSynchronously(argumentsAt arguments: UnsafeRawBufferPointer) throws -> EncodedPieces {
+        var reader = try ClosureReader(arguments)
+        return try body.callNow(&reader)
+    }
+
+    /// Runs a synchronous function on this thread and encodes its result.
+    ///
+    /// - Throws: what the function throws, or ``ClosureError`` if it is async, or if arguments or result cannot be coded.
+    public func runSynchronously(arguments: EncodedPieces = Job.noArguments) throws -> EncodedPieces {
+        try arguments.joined().withUnsafeBytes { try runSynchronously(argumentsAt: $0) }
+    }
+
+    /// Runs the function and encodes its result.
+    ///
+    /// - Throws: what the function throws, or ``ClosureError`` if arguments or result cannot be coded.
+    public func run(arguments: EncodedPieces = Job.noArguments) async throws -> EncodedPieces {
+        // The reader looks at these bytes across suspensions, so they need an address of their own.
+        let bytes = arguments.joined()
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
+        defer { copy.deallocate() }
+        copy.copyBytes(from: bytes)
+        return try await run(argumentsAt: UnsafeRawBufferPointer(copy))
     }
 
     /// The encoding of no arguments.
-    public static let noArguments: [UInt8] = ClosureWriter().finish()
+    public static let noArguments = ClosureWriter().pieces()
 }
 
 extension Job {
@@ -62,7 +74,7 @@ extension Job {
         _ body: @escaping @Sendable () throws -> Result,
         fileID: String = #fileID,
         line: Int = #line
-    ) throws(ClosureError) -> [UInt8] {
+    ) throws(ClosureError) -> EncodedPieces {
         try encodeJob(SynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
@@ -74,7 +86,7 @@ extension Job {
         _ body: @escaping @Sendable @concurrent () async throws -> Result,
         fileID: String = #fileID,
         line: Int = #line
-    ) throws(ClosureError) -> [UInt8] {
+    ) throws(ClosureError) -> EncodedPieces {
         try encodeJob(AsynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
@@ -86,7 +98,7 @@ extension Job {
         body: @escaping @Sendable (repeat each Argument) throws -> Result,
         fileID: String = #fileID,
         line: Int = #line
-    ) throws(ClosureError) -> [UInt8] {
+    ) throws(ClosureError) -> EncodedPieces {
         try encodeJob(SynchronousFunctionBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
@@ -98,14 +110,14 @@ extension Job {
         body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Result,
         fileID: String = #fileID,
         line: Int = #line
-    ) throws(ClosureError) -> [UInt8] {
+    ) throws(ClosureError) -> EncodedPieces {
         try encodeJob(AsynchronousFunctionBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
     private static func encodeJob<Body: FunctionBody>(
         _ body: Body,
         _ location: ClosureError.Location
-    ) throws(ClosureError) -> [UInt8] {
+    ) throws(ClosureError) -> EncodedPieces {
         for type in Body.signature where !Transferability.isPossible(type) {
             throw ClosureError.refused(
                 "\(type)",
@@ -121,10 +133,10 @@ extension Job {
     /// - Throws: ``ClosureError`` that names the value that cannot travel.
     public static func encodeArguments<each Argument>(
         _ argument: repeat each Argument
-    ) throws(ClosureError) -> [UInt8] {
+    ) throws(ClosureError) -> EncodedPieces {
         var writer = ClosureWriter()
         for value in repeat each argument { try writer.put(value: value) }
-        return writer.finish()
+        return writer.pieces()
     }
 
     /// Decodes what a call returned.
@@ -141,10 +153,19 @@ extension Job {
     ///
     /// - Throws: ``ClosureError`` if the bytes hold no such result.
     public static func decodeResult<Result>(
-        _ bytes: [UInt8],
+        _ encoded: EncodedPieces,
         as type: Result.Type = Result.self
     ) throws(ClosureError) -> Result {
-        try bytes.withUnsafeBytesTyped { (bytes) throws(ClosureError) in try ResultCoding.decode(bytes, as: type) }
+        try encoded.joined().withUnsafeBytesTyped { (bytes) throws(ClosureError) in
+            try ResultCoding.decode(bytes, as: type)
+        }
+    }
+
+    /// Encodes a result that was computed without a job, as a job would.
+    ///
+    /// - Throws: ``ClosureError`` if it cannot be encoded.
+    public static func encodeResult<Result>(_ result: Result) throws(ClosureError) -> EncodedPieces {
+        try ResultCoding.encode(result)
     }
 }
 

@@ -15,7 +15,7 @@ public func encodeClosure<Result>(
     fileID: String = #fileID,
     line: Int = #line
 ) throws(ClosureError) -> [UInt8] {
-    try encode(SynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
+    try encode(SynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line)).joined()
 }
 
 /// Encodes an asynchronous closure with its captures, for another process of the same executable.
@@ -30,7 +30,7 @@ public func encodeClosure<Result>(
     fileID: String = #fileID,
     line: Int = #line
 ) throws(ClosureError) -> [UInt8] {
-    try encode(AsynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line))
+    try encode(AsynchronousBody(function: body), ClosureError.Location(fileID: fileID, line: line)).joined()
 }
 
 /// Rebuilds a synchronous closure that ``encodeClosure(_:fileID:line:)`` encoded in a process of the same executable.
@@ -62,12 +62,12 @@ public func decodeAsyncClosure<Result>(
 }
 
 /// Writes a body, once the runtime was seen to lay functions out as expected.
-func encode(_ body: some FunctionBody, _ location: ClosureError.Location) throws(ClosureError) -> [UInt8] {
+func encode(_ body: some FunctionBody, _ location: ClosureError.Location) throws(ClosureError) -> EncodedPieces {
     do throws(ClosureError) {
         try ClosureCanary.check()
         var writer = ClosureWriter()
         try writer.put(body: body)
-        return writer.finish()
+        return writer.pieces()
     } catch {
         throw error.at(location)
     }

@@ -89,7 +89,7 @@ extension ClosureWriter {
         } catch {
             throw ClosureError(.valueCodingFailed, "\(C.self)", reason: "could not be encoded: \(error)")
         }
-        put(bytes: bytes, count: bytes.count)
+        put(encoded: bytes)
     }
 
     /// Writes an object by its dynamic type, so that a subclass arrives as one. Identity is lost: it is a copy.
@@ -193,7 +193,7 @@ extension ClosureReader {
     }
 
     private mutating func codable<C: Codable>(_: C.Type) throws(ClosureError) -> C {
-        let bytes = try data()
+        let bytes = try encoded()
         do {
             return try BinaryDecoder().decode(C.self, from: bytes)
         } catch {

@@ -5,11 +5,11 @@ import Testing
 /// Takes a closure apart and puts it together again within the process.
 struct InProcessCarrier: Carrier {
     func run<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
-        let bytes = try Job.encode(body)
+        let bytes = try Job.encode(body).joined()
         return try bytes.withUnsafeBytes { try decodeClosure($0, as: R.self) }()
     }
     func runAsync<R: Sendable>(_ body: @escaping @Sendable @concurrent () async throws -> R) async throws -> R {
-        let bytes = try Job.encode(body)
+        let bytes = try Job.encode(body).joined()
         return try await bytes.withUnsafeBytes { try decodeAsyncClosure($0, as: R.self) }()
     }
     func call<R: Sendable, each A: Codable & Sendable>(

@@ -19,14 +19,14 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
     return try Job.encode { () -> String in
         box += inner()
         return "\(number)\(text)\(any)\(colour)\(type)\(box)\(Set([generic]))"
-    }
+    }.joined()
 }
 
 @Suite struct ClosureHostileTests {
     @Test func everyTruncationIsRefused() throws {
         let bytes = try sample("generic")
         for count in 0..<bytes.count {
-            #expect(throws: ClosureError.self) { _ = try Job(decoding: Array(bytes[..<count])) }
+            #expect(throws: ClosureError.self) { _ = try Job(decoding: EncodedPieces(Array(bytes[..<count]))) }
         }
     }
 
@@ -35,7 +35,7 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
         for index in bytes.indices {
             var damaged = bytes
             damaged[index] ^= UInt8(1 << (index % 8))
-            #expect(throws: ClosureError.self) { _ = try Job(decoding: damaged) }
+            #expect(throws: ClosureError.self) { _ = try Job(decoding: EncodedPieces(damaged)) }
         }
     }
 
@@ -43,7 +43,7 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
     /// be decoded, since a number in it is as good as another, but is not run.
     @Test func forgedChecksumsAreNotTrusted() throws {
         let bytes = try sample("generic")
-        let content = Array(bytes[12...])
+        let content = Array(bytes[20...])
         var generator = Generator(state: 42)
         var refused = 0
         for round in 0..<20_000 {
@@ -58,7 +58,7 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
                 }
             }
             do {
-                _ = try Job(decoding: ClosureWriter.seal(damaged))
+                _ = try Job(decoding: EncodedPieces(ClosureWriter.seal(damaged)))
             } catch {
                 refused += 1
             }
@@ -67,10 +67,10 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
     }
 
     @Test func anotherBuildIsRefused() throws {
-        var content = Array(try sample(1)[12...])
+        var content = Array(try sample(1)[20...])
         // One image is listed first: its name is empty, and its identity follows.
         content[2] ^= 1
-        let error = #expect(throws: ClosureError.self) { _ = try Job(decoding: ClosureWriter.seal(content)) }
+        let error = #expect(throws: ClosureError.self) { _ = try Job(decoding: EncodedPieces(ClosureWriter.seal(content))) }
         #expect(error?.code == .differentBuild)
     }
 
@@ -79,7 +79,7 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
         writer.put(1)
         writer.put("libnowhere.so")
         for _ in 0..<20 { writer.put(byte: 0) }
-        let error = #expect(throws: ClosureError.self) { _ = try Job(decoding: ClosureWriter.seal(writer.body)) }
+        let error = #expect(throws: ClosureError.self) { _ = try Job(decoding: EncodedPieces(ClosureWriter.seal(writer.body))) }
         #expect(error?.code == .imageNotLoaded)
         #expect(error?.description.contains("libnowhere.so") == true)
     }
@@ -110,7 +110,7 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
         let job = try Job(decoding: Job.encode(body: { @Sendable (a: String, b: [Int]) in "\(a)\(b)" }))
         #expect(throws: ClosureError.self) { _ = try job.runSynchronously() }
         #expect(throws: ClosureError.self) { _ = try job.runSynchronously(arguments: Job.encodeArguments(3)) }
-        #expect(throws: ClosureError.self) { _ = try job.runSynchronously(arguments: []) }
+        #expect(throws: ClosureError.self) { _ = try job.runSynchronously(arguments: EncodedPieces([])) }
     }
 }
 
