@@ -5,10 +5,13 @@ internal import _MultiprocessingShims
 public struct RawExit: Sendable {
     /// The exit code, or the number of the signal.
     public var status: CInt
+    /// Whether `status` is a signal's number.
     public var wasSignalled: Bool
+    /// Whether a core file was written.
     public var dumpedCore: Bool
-    /// Zero unless the process was reaped by this call.
+    /// The most memory that was resident at once, in bytes; zero unless the process was reaped by this call.
     public var peakMemory: Int
+    /// The processor time that it used; zero unless the process was reaped by this call.
     public var cpuTime: Duration
 
     fileprivate init?(_ raw: _mp_exit) {

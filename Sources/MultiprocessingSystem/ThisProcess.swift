@@ -44,8 +44,9 @@ public enum ThisProcess {
 
     /// The variable that tells a re-executed program its role.
     public static let entryVariable = _MP_ENTRY_VARIABLE
-    /// Where a re-executed program finds its channel and its lifeline.
+    /// Where a re-executed program finds its channel.
     public static let channelNumber = CInt(_mp_channel_number)
+    /// Where a re-executed program finds its lifeline.
     public static let lifelineNumber = CInt(_mp_lifeline_number)
 
     /// Keeps the pre-main entry linked into the program.
@@ -158,6 +159,11 @@ public enum ThisProcess {
     /// Flushes stdio's buffers.
     public static func flushStandardIO() {
         _mp_flush_stdio()
+    }
+
+    /// Has `body` called when the process leaves by a return from `main` or by `exit`.
+    public static func atExit(_ body: @escaping @convention(c) () -> Void) {
+        atexit(body)
     }
 
     /// Ends the process at once: no exit handlers, no flushing.

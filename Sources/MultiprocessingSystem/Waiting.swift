@@ -45,9 +45,12 @@ public struct Deadline: Sendable {
 
 /// What ``waitUntilReady(_:deadline:)`` waits for.
 public struct Interest: Sendable {
+    /// The descriptor.
     public var number: CInt
+    /// Whether to wait until it can be written; otherwise until it can be read.
     public var forWriting: Bool
 
+    /// Interest in a descriptor.
     public init(_ number: CInt, forWriting: Bool = false) {
         self.number = number
         self.forWriting = forWriting
@@ -91,6 +94,7 @@ public func waitUntilReady(_ interest: Interest, deadline: Deadline) throws(Errn
 public struct Poller: ~Copyable, Sendable {
     private let descriptor: Descriptor
 
+    /// An empty poller. One system call.
     public init() throws(Errno) {
         descriptor = Descriptor(owning: try check(_mp_epoll_create()))
     }

@@ -199,6 +199,6 @@ final class ForkServerClient: Sendable {
     }
 
     private static func kill(_ pid: Int32) {
-        try? ChildControl.signal(pid, 9)
+        try? ChildControl.signal(pid, SignalNumber.kill)
     }
 }

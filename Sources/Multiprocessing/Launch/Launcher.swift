@@ -1,4 +1,3 @@
-internal import Glibc
 internal import MultiprocessingSystem
 internal import SystemPackage
 
@@ -36,7 +35,7 @@ struct Launcher {
             try Runtime.current.monitor.add(record)
         } catch {
             // Nobody would ever notice its end: it must not live.
-            try? record.signal(SIGKILL)
+            try? record.signal(SignalNumber.kill)
             _ = try? record.waitBlocking(deadline: Deadline(after: .seconds(1)))
             throw error
         }
@@ -84,7 +83,7 @@ struct Launcher {
         do throws(SendFailure) {
             try send(job, over: channel.descriptor, errors, hasCurrentEnvironment: true)
         } catch {
-            try? ChildControl.signal(pid, SIGKILL)
+            try? ChildControl.signal(pid, SignalNumber.kill)
             Runtime.current.monitor.reapLater(pid)
             throw error.error
         }

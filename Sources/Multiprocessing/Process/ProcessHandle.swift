@@ -87,13 +87,13 @@ public struct ProcessHandle: Sendable, Hashable, CustomStringConvertible {
     /// Sends SIGTERM. Does nothing to a process that has ended.
     ///
     /// By default that ends it at once: no `defer`, no exit handlers.
-    public func terminate() throws { try send(signal: 15) }
+    public func terminate() throws { try send(signal: SignalNumber.terminate) }
 
     /// Sends SIGKILL, which also ends a stopped process. Does nothing to a process that has ended.
-    public func kill() throws { try send(signal: 9) }
+    public func kill() throws { try send(signal: SignalNumber.kill) }
 
     /// Sends SIGINT, as Ctrl-C in a terminal would. Does nothing to a process that has ended.
-    public func interrupt() throws { try send(signal: 2) }
+    public func interrupt() throws { try send(signal: SignalNumber.interrupt) }
 
     /// Sends a signal. Does nothing to a process that has ended.
     /// - Throws: ``ProcessError`` if the system refuses, as for a process that took another user.
@@ -131,11 +131,11 @@ extension ProcessHandle {
     /// Ends the process for a task that was cancelled: asks, waits for the grace, kills. Runs to its end all the same.
     func endGently() async {
         await Task.detached { [record] in
-            try? record.signal(15)
+            try? record.signal(SignalNumber.terminate)
             // A stopped process would not even see the signal.
-            try? record.signal(18)
+            try? record.signal(SignalNumber.resume)
             if await record.wait(timeout: record.terminationGrace) == .ended { return }
-            try? record.signal(9)
+            try? record.signal(SignalNumber.kill)
             _ = await record.wait(timeout: nil)
         }.value
     }

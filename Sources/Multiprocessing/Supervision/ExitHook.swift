@@ -1,4 +1,3 @@
-internal import Glibc
 internal import MultiprocessingSystem
 internal import Synchronization
 
@@ -13,13 +12,13 @@ enum ExitHook {
     /// With the first child.
     static func install() {
         guard !installed.exchange(true, ordering: .relaxed) else { return }
-        atexit { ExitHook.run() }
+        ThisProcess.atExit { ExitHook.run() }
     }
 
     private static func run() {
         let children = Runtime.current.monitor.active.filter { !$0.isDaemon }
         guard !children.isEmpty else { return }
-        for child in children { try? child.signal(SIGTERM) }
+        for child in children { try? child.signal(SignalNumber.terminate) }
         let deadline = Deadline(after: moment)
         for child in children { _ = try? child.waitBlocking(deadline: deadline) }
     }

@@ -176,7 +176,7 @@ final class ProcessRecord: Sendable {
         var raw: RawExit?
         if (try? ChildControl.peek(pid)) != nil {
             // What it left behind in its group goes before it is reaped: until then the group's number cannot be another's.
-            try? ChildControl.signal(-pid, 9)
+            try? ChildControl.signal(-pid, SignalNumber.kill)
             raw = (try? ChildControl.reap(pid)) ?? nil
         }
         _ = readChannel(&state)
