@@ -18,15 +18,27 @@ public enum Thread {
         pthread_join(thread, nil)
     }
 
-    private static func start(named name: String?, _ body: @escaping @Sendable () -> Void) throws(Errno) -> pthread_t {
-        let box = Unmanaged.passRetained(Box(name: name, body: body))
+    /// Goes on in a thread of its own, for the rest of the process's life; signals are that thread's from here on.
+    public static func handOver(to body: @escaping @Sendable () -> Never) throws(Errno) -> Never {
+        let thread = try start(named: nil, handlesSignals: true) { body() }
+        ThisProcess.blockSignalsInThread()
+        pthread_join(thread, nil)
+        ThisProcess.exitNow(1)
+    }
+
+    private static func start(
+        named name: String?,
+        handlesSignals: Bool = false,
+        _ body: @escaping @Sendable () -> Void
+    ) throws(Errno) -> pthread_t {
+        let box = Unmanaged.passRetained(Box(name: name, handlesSignals: handlesSignals, body: body))
         var thread = pthread_t()
         let error = pthread_create(
             &thread,
             nil,
             { argument in
                 let box = Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue()
-                ThisProcess.blockSignalsInThread()
+                if !box.handlesSignals { ThisProcess.blockSignalsInThread() }
                 if let name = box.name { ThisProcess.setName(name) }
                 box.body()
                 return nil
@@ -42,10 +54,12 @@ public enum Thread {
 
     private final class Box: Sendable {
         let name: String?
+        let handlesSignals: Bool
         let body: @Sendable () -> Void
 
-        init(name: String?, body: @escaping @Sendable () -> Void) {
+        init(name: String?, handlesSignals: Bool, body: @escaping @Sendable () -> Void) {
             self.name = name
+            self.handlesSignals = handlesSignals
             self.body = body
         }
     }

@@ -98,9 +98,20 @@ pid_t _mp_fork_sibling(void) {
     return (pid_t)pid;
 }
 
+// A pthread mutex, because the copy has to leave it: Swift's Mutex insists that the thread which unlocks has the id of the
+// one that locked.
+static pthread_mutex_t fork_gate = PTHREAD_MUTEX_INITIALIZER;
+
+void _mp_enter_fork_gate(void) { pthread_mutex_lock(&fork_gate); }
+void _mp_leave_fork_gate(void) { pthread_mutex_unlock(&fork_gate); }
+
 pid_t _mp_fork(void) {
+    _mp_enter_fork_gate();
     pid_t pid = fork();
-    return pid < 0 ? -errno : pid;
+    int error = errno;
+    if (pid == 0) pthread_mutex_init(&fork_gate, NULL);
+    else _mp_leave_fork_gate();
+    return pid < 0 ? -error : pid;
 }
 
 pid_t _mp_spawn(const struct _mp_spawn *request) {

@@ -42,45 +42,50 @@ enum ChildMain {
 
         try placeDescriptors(launch, channel: &channel, lifelines: lifelines)
 
-        if let whole = plan.wholeEnvironment {
+        if let settings = plan.settings { try apply(settings) }
+    }
+
+    private static func apply(_ settings: LaunchSettings) throws {
+        if let whole = settings.wholeEnvironment {
             ThisProcess.clearEnvironment()
             for entry in whole {
                 guard let split = entry.firstIndex(of: "=") else { continue }
                 ThisProcess.setEnvironment(String(entry[..<split]), String(entry[entry.index(after: split)...]))
             }
         }
-        for (name, value) in plan.environment { ThisProcess.setEnvironment(name, value) }
-        if let path = plan.workingDirectory {
+        for (name, value) in settings.environment { ThisProcess.setEnvironment(name, value) }
+        if let path = settings.workingDirectory {
             try attempt("change the working directory to \(path)") { () throws(Errno) in
                 try ThisProcess.changeDirectory(to: path)
             }
         }
-        if let processors = plan.affinity {
+        if let processors = settings.affinity {
             try attempt("run on processors \(processors)") { () throws(Errno) in try ThisProcess.setAffinity(processors)
             }
         }
-        if let niceness = plan.niceness {
+        if let niceness = settings.niceness {
             try attempt("take niceness \(niceness)") { () throws(Errno) in
                 try ThisProcess.setNiceness(CInt(clamping: niceness))
             }
         }
         // Before the limits, one of which counts the user's processes, and while this process still may.
-        if plan.group != nil || plan.user != nil {
-            try attempt("run as user \(plan.user.map(String.init) ?? "-"), group \(plan.group.map(String.init) ?? "-")")
-            {
+        if settings.group != nil || settings.user != nil {
+            try attempt(
+                "run as user \(settings.user.map(String.init) ?? "-"), group \(settings.group.map(String.init) ?? "-")"
+            ) {
                 () throws(Errno) in
-                try ThisProcess.setIdentity(group: plan.group, user: plan.user)
+                try ThisProcess.setIdentity(group: settings.group, user: settings.user)
             }
         }
-        for limit in plan.limits {
+        for limit in settings.limits {
             try attempt("set limit \(limit.resource) to \(limit.amount)") { () throws(Errno) in
                 let hard = try ThisProcess.limit(limit.resource).hard
                 try ThisProcess.setLimit(limit.resource, soft: min(limit.amount, hard), hard: min(limit.amount, hard))
             }
         }
-        if !plan.ignoredSignals.isEmpty || !plan.blockedSignals.isEmpty {
+        if !settings.ignoredSignals.isEmpty || !settings.blockedSignals.isEmpty {
             try attempt("set the signals") { () throws(Errno) in
-                try ThisProcess.setSignals(ignored: plan.ignoredSignals, blocked: plan.blockedSignals)
+                try ThisProcess.setSignals(ignored: settings.ignoredSignals, blocked: settings.blockedSignals)
             }
         }
     }

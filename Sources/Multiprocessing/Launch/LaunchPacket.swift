@@ -34,7 +34,7 @@ enum LaunchPacket {
         attachments: Attachments,
         over channel: borrowing Descriptor
     ) throws {
-        let planBytes = try BinaryEncoder().encode(plan)
+        let planBytes = try plan.encoded()
         var flags: Flags = []
         var numbers: [CInt] = []
         // Large jobs go through memory, not through the socket: no bound on their size, and one copy less. So do large plans,
@@ -119,6 +119,6 @@ enum LaunchPacket {
         guard count <= bytes.count else {
             throw ProcessError(.setupFailed, "A launch packet is malformed: its plan is cut off")
         }
-        return try BinaryDecoder().decode(LaunchPlan.self, from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+        return try LaunchPlan(decoding: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
     }
 }

@@ -90,9 +90,11 @@ struct Launcher {
         return (pid, channel)
     }
 
-    private func launchByFork<Success>(_ body: () throws -> Success, _ errors: ErrorPipe) throws -> (
-        Int32, SharedDescriptor
-    ) {
+    private func launchByFork<Success: Sendable>(_ body: @escaping @Sendable () throws -> Success, _ errors: ErrorPipe)
+        throws -> (
+            Int32, SharedDescriptor
+        )
+    {
         let (plan, attachments) = try makePlan(errors, hasCurrentEnvironment: true)
         do throws(Errno) {
             let lifeline = try Runtime.current.lifelineNumber()
@@ -190,19 +192,13 @@ struct Launcher {
             ),
             parent: ParentIdentity(name: current.name, processIdentifier: current.processIdentifier),
             defaultStartMethod: .default,
-            wholeEnvironment: options.clearsEnvironment ? [] : hasCurrentEnvironment ? nil : ThisProcess.environment,
-            environment: options.environment,
-            workingDirectory: options.workingDirectory?.string,
             nullStreams: nullStreams,
             descriptorNumbers: attachments.passed,
-            affinity: options.processorAffinity.map { $0.sorted() },
-            niceness: options.niceness,
-            limits: options.limits,
-            group: options.group,
-            user: options.user,
-            ignoredSignals: options.ignoredSignals.sorted(),
-            blockedSignals: options.blockedSignals.sorted(),
-            printsErrors: printsErrors
+            printsErrors: printsErrors,
+            settings: LaunchSettings(
+                options,
+                wholeEnvironment: options.clearsEnvironment ? [] : hasCurrentEnvironment ? nil : ThisProcess.environment
+            )
         )
         return (plan, attachments)
     }

@@ -13,9 +13,9 @@ enum Rehearsal {
     static func runInServer() {
         try? Thread.run {
             run()
-            _ = try? BinaryDecoder().decode(LaunchPlan.self, from: BinaryEncoder().encode(fullPlan))
+            _ = try? BinaryDecoder().decode(LaunchSettings.self, from: BinaryEncoder().encode(fullSettings))
             // Decoded only: running it would start the concurrency runtime's threads.
-            let text = fullPlan.parent.name
+            let text = plan.parent.name
             if let work = try? Work(asynchronous: { text }, #fileID, #line), case .encoded(let job) = work.form {
                 _ = try? ReceivedJob(JobStorage(EncodedPieces(pieces: job.pieces).joined()))
             }
@@ -31,11 +31,6 @@ enum Rehearsal {
             let ends = try Descriptor.socketPairNumbers()
             let far = Descriptor(owning: ends.parent)
             var near = ends.child
-            var plan = fullPlan
-            plan.identity.name = "mp-ready"
-            (plan.wholeEnvironment, plan.environment, plan.workingDirectory) = (nil, [:], nil)
-            (plan.affinity, plan.niceness, plan.limits, plan.group, plan.user) = (nil, nil, [], nil, nil)
-            (plan.ignoredSignals, plan.blockedSignals, plan.nullStreams, plan.descriptorNumbers) = ([], [], [], [])
             let (text, numbers) = (plan.parent.name, plan.identity.path)
             let work = try Work({ text.utf8.count + numbers.count }, ProcessOptions(), #fileID, #line)
             guard case .encoded(let job) = work.form else { return }
@@ -52,11 +47,10 @@ enum Rehearsal {
         }
     }
 
-    /// With something in every field, so that every field's coding is found.
-    private static var fullPlan: LaunchPlan {
+    private static var plan: LaunchPlan {
         LaunchPlan(
             identity: ProcessIdentity(
-                name: "",
+                name: "mp-ready",
                 path: [1],
                 isDaemon: false,
                 startMethod: .forkServer,
@@ -64,19 +58,23 @@ enum Rehearsal {
             ),
             parent: ParentIdentity(name: "", processIdentifier: 0),
             defaultStartMethod: .forkServer,
-            wholeEnvironment: [""],
-            environment: ["": nil],
-            workingDirectory: "",
-            nullStreams: [0],
-            descriptorNumbers: [0],
-            affinity: [0],
-            niceness: 0,
-            limits: [.coreSize(0)],
-            group: 0,
-            user: 0,
-            ignoredSignals: [0],
-            blockedSignals: [0],
-            printsErrors: true
+            nullStreams: [],
+            descriptorNumbers: [],
+            printsErrors: true,
+            settings: nil
         )
+    }
+
+    /// With something in every field, so that every field's coding is found.
+    private static var fullSettings: LaunchSettings? {
+        var options = ProcessOptions()
+        options.environment = ["": nil]
+        options.workingDirectory = ""
+        options.processorAffinity = [0]
+        options.niceness = 0
+        options.limits = [.coreSize(0)]
+        (options.group, options.user) = (0, 0)
+        (options.ignoredSignals, options.blockedSignals) = ([0], [0])
+        return LaunchSettings(options, wholeEnvironment: [""])
     }
 }

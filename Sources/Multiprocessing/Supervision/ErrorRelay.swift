@@ -19,6 +19,9 @@ struct ErrorRelay {
         self.passesOn = passesOn
     }
 
+    /// Whether something was read that could not be passed on yet.
+    var isStalled: Bool { !pending.isEmpty }
+
     /// The pipe's number, while there is something to come.
     var number: CInt? {
         pipe?.descriptor.number
@@ -56,9 +59,10 @@ struct ErrorRelay {
         return true
     }
 
-    /// Lets go of the pipe. The caller has taken it out of the poller.
-    mutating func close() {
-        pipe = nil
+    /// Hands the pipe over, to be closed when nobody waits on its number any more.
+    mutating func takePipe() -> SharedDescriptor? {
+        defer { pipe = nil }
+        return pipe
     }
 
     /// Takes in the rest after the child's end. Programs that it left behind may hold the pipe open: no wait for its end.
@@ -69,6 +73,5 @@ struct ErrorRelay {
             pending = []
             _ = pump()
         }
-        pipe = nil
     }
 }

@@ -98,11 +98,15 @@ final class Monitor: Sendable {
                 return Array(state.stalled.values)
             }
             for token in shared.poller.wait(milliseconds: stalled.isEmpty ? -1 : 20) {
-                let (record, stray) = state.withLock { ($0.records[token], $0.strays.removeValue(forKey: token)) }
-                record?.service()
-                if let stray { _ = try? ChildControl.reap(stray.pid) }
+                ChildControl.withoutForks {
+                    let (record, stray) = state.withLock { ($0.records[token], $0.strays.removeValue(forKey: token)) }
+                    record?.service()
+                    if let stray { _ = try? ChildControl.reap(stray.pid) }
+                }
             }
-            for record in stalled { record.service() }
+            ChildControl.withoutForks {
+                for record in stalled { record.service() }
+            }
         }
     }
 }

@@ -42,6 +42,8 @@ final class ProcessRecord: Sendable {
         var token: UInt64 = 0
         /// Threads that are in a system call on one of the descriptors: none is closed while there are any.
         var blocked = 0
+        /// Descriptors to be closed when those threads have left.
+        var retired: [SharedDescriptor] = []
         var waiters: [Int: CheckedContinuation<WaitResult, Never>] = [:]
         var cancelled: Set<Int> = []
         var nextWaiter = 0
@@ -119,18 +121,21 @@ final class ProcessRecord: Sendable {
             state.poller?.poller.remove(number)
             state.watched.remove(at: place)
         } else if progress == .ended, number != nil {
-            close(number, &state)
-            state.errors.close()
+            close(state.errors.takePipe(), &state)
         } else if progress == .empty, state.blocked == 0 {
             try? setWatched(true, &state)
         }
         return progress
     }
 
-    private func close(_ number: CInt?, _ state: inout State) {
-        guard let number, let place = state.watched.firstIndex(of: number) else { return }
-        state.poller?.poller.remove(number)
-        state.watched.remove(at: place)
+    /// Closes a descriptor: now, or when no thread is in a system call on its number any more.
+    private func close(_ descriptor: SharedDescriptor?, _ state: inout State) {
+        guard let descriptor else { return }
+        if let place = state.watched.firstIndex(of: descriptor.descriptor.number) {
+            state.poller?.poller.remove(descriptor.descriptor.number)
+            state.watched.remove(at: place)
+        }
+        if state.blocked > 0 { state.retired.append(descriptor) }
     }
 
     /// Reads what the child has reported; returns whether its end of the channel is closed.
@@ -151,24 +156,26 @@ final class ProcessRecord: Sendable {
     }
 
     private func closeChannel(_ state: inout State) {
-        close(state.channel?.descriptor.number, &state)
+        let channel = state.channel
         state.channel = nil
+        close(channel, &state)
     }
 
     /// Settles the end, if it is one: a body may close all descriptors and run on.
     private func settleIfEnded(_ state: inout State) -> [CheckedContinuation<WaitResult, Never>] {
+        let lives: Bool
+        do throws(Errno) { lives = try ChildControl.peek(pid) == nil } catch { lives = false }
+        guard lives else { return settle(&state) }
+        // Its channel is closed and it lives: still on its way out, or a body that closed everything.
+        state.watchesEnd = true
         do throws(Errno) {
-            if try ChildControl.peek(pid) == nil {
-                // Its channel is closed and it lives: still on its way out, or a body that closed everything.
-                state.watchesEnd = true
-                try makePidDescriptor(&state)
-                if state.blocked == 0 { try setWatched(true, &state) }
-                return []
-            }
+            try makePidDescriptor(&state)
+            if state.blocked == 0 { try setWatched(true, &state) }
         } catch {
-            // Reaped by somebody else. Settling finds out.
+            // No descriptor to spare: then it is looked after every few milliseconds.
+            Runtime.current.monitor.retryRelay(self, token: state.token)
         }
-        return settle(&state)
+        return []
     }
 
     /// The process has ended: collects everything, and wakes whoever waits.
@@ -181,8 +188,9 @@ final class ProcessRecord: Sendable {
         }
         _ = readChannel(&state)
         try? setWatched(false, &state)
-        state.channel = nil
+        closeChannel(&state)
         state.errors.finish()
+        close(state.errors.takePipe(), &state)
         let status: ExitStatus =
             switch raw {
             case .some(let raw): raw.wasSignalled ? .signalled(raw.status) : .exited(raw.status)
@@ -209,7 +217,9 @@ final class ProcessRecord: Sendable {
     }
 
     private func closeIfUnused(_ state: inout State) {
-        guard state.end != nil, state.blocked == 0 else { return }
+        guard state.blocked == 0 else { return }
+        state.retired = []
+        guard state.end != nil else { return }
         state.poller = nil
         if !state.sentinelIsOut { state.pidDescriptor = nil }
     }
@@ -220,10 +230,9 @@ final class ProcessRecord: Sendable {
     ///
     /// The thread watches the process itself, so that its end costs one wake-up and not two.
     func waitBlocking(deadline: Deadline) throws(Errno) -> Bool {
-        let waits = try state.withLock { (state) throws(Errno) in
+        let waits = state.withLock { state in
             if state.end != nil { return false }
-            try makePidDescriptor(&state)
-            if state.blocked == 0 { try setWatched(false, &state) }
+            if state.blocked == 0 { try? setWatched(false, &state) }
             state.blocked += 1
             return true
         }
@@ -235,24 +244,27 @@ final class ProcessRecord: Sendable {
                 if state.end == nil, state.blocked == 0 { try? setWatched(true, &state) }
             }
         }
-        var stalled = false
         while true {
-            let interests: [Interest] = state.withLock { state in
-                guard state.end == nil else { return [] }
-                let errors = stalled ? nil : state.errors.number
-                return [Interest(state.pidDescriptor!.descriptor.number)] + (errors.map { [Interest($0)] } ?? [])
+            var tellsEnd = false
+            var stalled = false
+            let interests: [Interest]? = state.withLock { state in
+                guard state.end == nil else { return nil }
+                // Without a descriptor to spare the channel will do, which tells the same a moment earlier.
+                try? makePidDescriptor(&state)
+                tellsEnd = state.pidDescriptor != nil
+                stalled = state.errors.isStalled
+                let end = state.pidDescriptor?.descriptor.number ?? state.channel?.descriptor.number
+                return [end, stalled ? nil : state.errors.number].compactMap { $0.map { Interest($0) } }
             }
-            guard !interests.isEmpty else { return true }
-            let ready = try waitUntilReady(
-                interests,
-                deadline: stalled ? deadline.earlier(.milliseconds(20)) : deadline
-            )
-            if ready.contains(0) {
+            guard let interests else { return true }
+            let slice = stalled || !tellsEnd ? deadline.earlier(.milliseconds(20)) : deadline
+            let ready = try waitUntilReady(interests, deadline: slice)
+            if tellsEnd, ready.contains(0) {
                 endNow()
                 return true
             }
-            if ready.isEmpty, deadline.hasPassed { return false }
-            stalled = state.withLock { $0.end == nil && relayErrors(&$0) == .stalled }
+            service()
+            if ready.isEmpty, deadline.hasPassed { return state.withLock { $0.end != nil } }
         }
     }
 

@@ -56,8 +56,10 @@ pid_t _mp_thread_id(void);
 
 /// Forks so that the new process is a child of *our parent* (CLONE_PARENT). Single-threaded callers only.
 pid_t _mp_fork_sibling(void);
-/// Plain fork(2).
+/// Plain fork(2), at a moment at which no other thread is inside the gate.
 pid_t _mp_fork(void);
+void _mp_enter_fork_gate(void);
+void _mp_leave_fork_gate(void);
 
 struct _mp_spawn {
     const char *path;
