@@ -19,6 +19,11 @@ extension Descriptor {
         _ = try check(_mp_send(number, bytes.baseAddress, bytes.count, numbers, CInt(numbers.count), wait))
     }
 
+    /// Says that nothing more will be sent; the other end finds end of file, and can still answer.
+    public func shutDownSending() {
+        _ = _mp_shutdown_sending(number)
+    }
+
     /// Receives one packet, or nil at end of file.
     ///
     /// - Throws: `.resourceTemporarilyUnavailable` when there is none and `wait` is false.

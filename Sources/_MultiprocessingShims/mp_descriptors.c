@@ -209,3 +209,5 @@ void _mp_write_quietly(int fd, const void *bytes, size_t count) {
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
+
+int _mp_shutdown_sending(int fd) { return shutdown(fd, SHUT_WR) < 0 ? -errno : 0; }

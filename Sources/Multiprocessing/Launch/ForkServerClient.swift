@@ -101,6 +101,8 @@ final class ForkServerClient: Sendable {
         do {
             try sendPreload(preload, &state)
         } catch {
+            // It may still be in the hook, and would stay there.
+            ForkServerClient.kill(state.pid)
             forgetServer(&state)
             throw error
         }
@@ -191,10 +193,13 @@ final class ForkServerClient: Sendable {
         return reply
     }
 
+    /// Lets go of the server. What it has forked meanwhile is still announced on its way out, and has to be reaped here: the
+    /// monitor listens to the end.
     private func forgetServer(_ state: inout State) {
-        guard state.control != nil else { return }
+        guard let control = state.control else { return }
         state.control = nil
         state.outstanding = 0
+        Runtime.current.monitor.reapAnnounced(over: control)
         Runtime.current.monitor.reapLater(state.pid)
     }
 

@@ -13,6 +13,8 @@ final class Monitor: Sendable {
         var records: [UInt64: ProcessRecord] = [:]
         /// Children without a record, to be reaped when they have ended: processes that died while they were kept ready.
         var strays: [UInt64: Stray] = [:]
+        /// The ends of fork servers that were let go of, until they are silent.
+        var farewells: [UInt64: SharedDescriptor] = [:]
         /// Records whose relay found standard error full.
         var stalled: [UInt64: ProcessRecord] = [:]
     }
@@ -24,6 +26,9 @@ final class Monitor: Sendable {
 
     private let state = Mutex(State())
     private let poller = Mutex<SharedPoller?>(nil)
+    /// Held by the thread whenever it is not in its system call.
+    private let working = Mutex(())
+    private let hasBegun = Atomic(false)
 
     /// Watches a child until ``remove(_:)``.
     func add(_ record: ProcessRecord) throws {
@@ -77,6 +82,46 @@ final class Monitor: Sendable {
         }
     }
 
+    /// Reaps the processes that a fork server announces until it is gone; nobody will use them.
+    func reapAnnounced(over control: SharedDescriptor) {
+        // The server leaves at the end of file, after what it was asked for.
+        control.descriptor.shutDownSending()
+        guard listen(to: control), let poller = try? startIfNeeded() else { return }
+        let token = state.withLock { state in
+            defer { state.nextToken += 1 }
+            state.farewells[state.nextToken] = control
+            return state.nextToken
+        }
+        try? poller.poller.add(control.descriptor.number, token: token)
+    }
+
+    /// Takes in what was announced; false when there is no more to come.
+    private func listen(to control: SharedDescriptor) -> Bool {
+        while true {
+            do throws(Errno) {
+                guard var packet = try control.descriptor.receive(wait: false) else { return false }
+                if case .ready(let pid, _) = ForkServerReply(packet) {
+                    // It leaves when its channel is closed.
+                    packet.closeRest()
+                    reapLater(pid)
+                }
+                packet.closeRest()
+            } catch {
+                return error == .resourceTemporarilyUnavailable
+            }
+        }
+    }
+
+    /// Runs `fork` while the thread is in its system call: a copy of this process made while it works would have the locks that
+    /// it holds, the Swift runtime's among them, and nobody to release them. In the copy, `fork` must not return: there the
+    /// lock's owner has another thread id, which shows at a release that others wait for.
+    func whilePaused<R, E: Error>(_ fork: () throws(E) -> R) throws(E) -> R {
+        if poller.withLock({ $0 != nil }) {
+            while !hasBegun.load(ordering: .acquiring) { ThisProcess.pause(.microseconds(100)) }
+        }
+        return try working.withLock { _ throws(E) in try fork() }
+    }
+
     private func startIfNeeded() throws -> SharedPoller {
         try poller.withLock { poller in
             if let poller { return poller }
@@ -92,18 +137,36 @@ final class Monitor: Sendable {
     }
 
     private func run(_ shared: SharedPoller) {
+        // The first round does not wait: what the runtime sets up for the wait is set up under the lock.
+        var tokens = working.withLock { _ in shared.poller.wait(milliseconds: 0) }
         while true {
-            let stalled = state.withLock { state in
-                defer { state.stalled = [:] }
-                return Array(state.stalled.values)
+            let patience: CInt = working.withLock { _ in
+                hasBegun.store(true, ordering: .releasing)
+                return attend(to: tokens, shared)
             }
-            for token in shared.poller.wait(milliseconds: stalled.isEmpty ? -1 : 20) {
-                let (record, stray) = state.withLock { ($0.records[token], $0.strays.removeValue(forKey: token)) }
-                record?.service()
-                if let stray { _ = try? ChildControl.reap(stray.pid) }
-            }
-            for record in stalled { record.service() }
+            tokens = shared.poller.wait(milliseconds: patience)
         }
+    }
+
+    /// Does what there is to do; returns how long the next wait may be.
+    private func attend(to tokens: [UInt64], _ shared: SharedPoller) -> CInt {
+        let stalled = state.withLock { state in
+            defer { state.stalled = [:] }
+            return Array(state.stalled.values)
+        }
+        for token in tokens {
+            let (record, stray, control) = state.withLock {
+                ($0.records[token], $0.strays.removeValue(forKey: token), $0.farewells[token])
+            }
+            record?.service()
+            if let stray { _ = try? ChildControl.reap(stray.pid) }
+            if let control, !listen(to: control) {
+                shared.poller.remove(control.descriptor.number)
+                state.withLock { _ = $0.farewells.removeValue(forKey: token) }
+            }
+        }
+        for record in stalled { record.service() }
+        return state.withLock { $0.stalled.isEmpty } ? -1 : 20
     }
 }
 

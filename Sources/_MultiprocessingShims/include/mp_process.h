@@ -28,6 +28,7 @@ bool _mp_is_open(int fd);
 
 // One packet with descriptors beside it (SCM_RIGHTS).
 int64_t _mp_send(int fd, const void *_Nullable bytes, size_t count, const int *_Nullable fds, int fd_count, bool wait);
+int _mp_shutdown_sending(int fd);
 int64_t _mp_receive(
     int fd, void *bytes, size_t capacity, int *_Nullable fds, int fd_capacity, int *fd_count, bool wait
 );
