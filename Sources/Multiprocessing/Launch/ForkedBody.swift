@@ -4,7 +4,29 @@ internal import SystemPackage
 
 /// The life of a child made by a plain fork of the user's process: the body runs as it is, nothing was encoded.
 enum ForkedBody {
-    static func live<Success>(
+    /// Runs everything on a thread of its own: Swift's `Mutex` caches its thread's id, and on the thread that was copied that is
+    /// the parent's. Such a thread can take and release a lock that nobody else wants, but crashes over one that is contended.
+    static func live<Success: Sendable>(
+        _ body: @escaping @Sendable () throws -> Success,
+        plan: LaunchPlan,
+        attachments: LaunchPacket.Attachments,
+        channel: CInt,
+        lifeline: CInt
+    ) -> Never {
+        // Signals are for the body's thread; the name that `ps` shows is this one's.
+        ThisProcess.blockSignalsInThread()
+        ThisProcess.setName(String(plan.identity.name.prefix(15)))
+        do throws(Errno) {
+            try Thread.run {
+                run(body, plan: plan, attachments: attachments, channel: channel, lifeline: lifeline)
+            }
+        } catch {
+            ChildMain.fail(ProcessError(.setupFailed, "No thread for the body", errno: error), over: channel)
+        }
+        ThisProcess.exitNow(1)
+    }
+
+    private static func run<Success: Sendable>(
         _ body: () throws -> Success,
         plan: LaunchPlan,
         attachments: LaunchPacket.Attachments,

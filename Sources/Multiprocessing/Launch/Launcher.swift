@@ -91,9 +91,10 @@ struct Launcher {
         return (pid, channel)
     }
 
-    private func launchByFork<Success>(_ body: () throws -> Success, _ errors: ErrorPipe) throws -> (
-        Int32, SharedDescriptor
-    ) {
+    private func launchByFork<Success: Sendable>(
+        _ body: @escaping @Sendable () throws -> Success,
+        _ errors: ErrorPipe
+    ) throws -> (Int32, SharedDescriptor) {
         let (plan, attachments) = try makePlan(errors, hasCurrentEnvironment: true)
         do throws(Errno) {
             let lifeline = try Runtime.current.lifelineNumber()
