@@ -28,7 +28,7 @@ final class ProcessRecord: Sendable {
     private struct State {
         var channel: SharedDescriptor?
         var errors: ErrorRelay
-        /// Made when somebody waits for it: readable when the process has ended.
+        /// Readable when the process has ended. Its channel alone would not tell: a process that the body left behind may hold it.
         var pidDescriptor: SharedDescriptor?
         /// The user was given its number as the sentinel: it stays open as long as this record lives.
         var sentinelIsOut = false
@@ -76,6 +76,7 @@ final class ProcessRecord: Sendable {
         try state.withLock { (state) throws(Errno) in
             state.poller = poller
             state.token = token
+            try makePidDescriptor(&state)
             if let number = state.channel?.descriptor.number { try poller.poller.add(number, token: token) }
             if let number = state.errors.number {
                 try poller.poller.add(number, token: token)
@@ -89,7 +90,8 @@ final class ProcessRecord: Sendable {
         let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>] in
             guard state.end == nil else { return [] }
             relayErrors(&state)
-            return readChannel(&state) ? settleIfEnded(&state) : []
+            readChannel(&state)
+            return settleIfEnded(&state)
         }
         for waiter in resumed { waiter.resume(returning: .ended) }
     }
@@ -107,8 +109,8 @@ final class ProcessRecord: Sendable {
         if progress == .stalled { Runtime.current.monitor.retryRelay(self, token: state.token) }
     }
 
-    /// Reads what the child has reported; returns whether its end of the channel is closed.
-    private func readChannel(_ state: inout State) -> Bool {
+    /// Reads what the child has reported.
+    private func readChannel(_ state: inout State) {
         while state.channel != nil {
             do throws(Errno) {
                 guard let packet = try state.channel!.descriptor.receive(wait: false) else {
@@ -117,11 +119,10 @@ final class ProcessRecord: Sendable {
                 }
                 if let outcome = Outcome(packet) { state.outcome = outcome }
             } catch {
-                if error == .resourceTemporarilyUnavailable { return false }
+                if error == .resourceTemporarilyUnavailable { return }
                 closeChannel(&state)
             }
         }
-        return true
     }
 
     /// Closing alone would leave the poller with an open file that a forked copy of this process still holds.
@@ -135,7 +136,6 @@ final class ProcessRecord: Sendable {
         var raw: RawExit?
         do throws(Errno) {
             guard try ChildControl.peek(pid) != nil else {
-                if state.pidDescriptor == nil { try makePidDescriptor(&state) }
                 return []
             }
             // What it left behind in its group goes before it is reaped: until then the group's number cannot be another's.
@@ -145,7 +145,7 @@ final class ProcessRecord: Sendable {
             // Reaped by somebody else.
             raw = nil
         }
-        _ = readChannel(&state)
+        readChannel(&state)
         closeChannel(&state)
         if state.watchesErrors, let number = state.errors.number { state.poller?.poller.remove(number) }
         if let number = state.pidDescriptor?.descriptor.number { state.poller?.poller.remove(number) }
@@ -209,7 +209,7 @@ final class ProcessRecord: Sendable {
     private func endNow() {
         let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>] in
             guard state.end == nil else { return [] }
-            _ = readChannel(&state)
+            readChannel(&state)
             return settleIfEnded(&state)
         }
         for waiter in resumed { waiter.resume(returning: .ended) }
