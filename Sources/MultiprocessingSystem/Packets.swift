@@ -49,10 +49,14 @@ extension Descriptor {
                     wait
                 )
                 if received < 0 { return .failure(Errno(rawValue: CInt(-received))) }
-                let passed = numbers[..<Int(count)].map { $0 }
+                let passed = numbers[..<max(0, Int(count))].map { $0 }
                 if received == 0, passed.isEmpty { return .success(nil) }
                 return .success(
-                    Packet(bytes: [UInt8](UnsafeRawBufferPointer(rebasing: buffer[..<Int(received)])), passed: passed)
+                    Packet(
+                        bytes: [UInt8](UnsafeRawBufferPointer(rebasing: buffer[..<Int(received)])),
+                        passed: passed,
+                        hasLostDescriptors: count < 0
+                    )
                 )
             }
         }
@@ -66,6 +70,8 @@ public struct Packet: Sendable {
     public var bytes: [UInt8]
     /// The descriptors that came with it; the receiver closes them.
     public var passed: [CInt]
+    /// Whether descriptors came with it for which this process had no room: then it has none.
+    public var hasLostDescriptors = false
 
     /// Takes the first descriptor out of the packet, with its ownership.
     public mutating func takeDescriptor() -> Descriptor? {

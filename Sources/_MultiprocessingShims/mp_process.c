@@ -63,7 +63,10 @@ int _mp_kill(pid_t pid, int signal) { return kill(pid, signal) < 0 ? -errno : 0;
 int _mp_pidfd_open(pid_t pid) {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0) return -errno;
-    return fd;
+    if (fd > 2) return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3), error = errno;
+    close(fd);
+    return moved < 0 ? -error : moved;
 }
 
 pid_t _mp_thread_id(void) { return (pid_t)syscall(SYS_gettid); }

@@ -172,8 +172,11 @@ final class ForkServerClient: Sendable {
                 forgetServer(&state)
                 return
             }
-            guard case .failed(let code) = note(ForkServerReply(packet), &state) else { return }
-            throw Errno(rawValue: code)
+            switch note(ForkServerReply(packet), &state) {
+            case .failed(let code): throw Errno(rawValue: code)
+            case .lost: throw .tooManyOpenFiles
+            default: return
+            }
         } catch {
             throw ProcessError(.startFailed, "No process could be forked", errno: error)
         }
@@ -185,6 +188,9 @@ final class ForkServerClient: Sendable {
         case .ready(let pid, let channel):
             state.outstanding = max(0, state.outstanding - 1)
             state.ready.append((pid, channel))
+        case .lost(let pid):
+            state.outstanding = max(0, state.outstanding - 1)
+            Runtime.current.monitor.reapLater(pid)
         case .failed:
             state.outstanding = max(0, state.outstanding - 1)
         default:

@@ -15,6 +15,8 @@ final class Monitor: Sendable {
         var strays: [UInt64: Stray] = [:]
         /// The ends of fork servers that were let go of, until they are silent.
         var farewells: [UInt64: SharedDescriptor] = [:]
+        /// Children without a record for whose end there was no descriptor to be had: looked at every now and then.
+        var unwatched: [Int32] = []
         /// Records whose relay found standard error full.
         var stalled: [UInt64: ProcessRecord] = [:]
     }
@@ -78,7 +80,8 @@ final class Monitor: Sendable {
             }
             try poller.poller.add(end.descriptor.number, token: token)
         } catch {
-            // Not our child any more, or no descriptor to be had: then the zombie goes with this process.
+            if error as? Errno == .noChildProcess { return }
+            state.withLock { $0.unwatched.append(pid) }
         }
     }
 
@@ -100,12 +103,13 @@ final class Monitor: Sendable {
         while true {
             do throws(Errno) {
                 guard var packet = try control.descriptor.receive(wait: false) else { return false }
-                if case .ready(let pid, _) = ForkServerReply(packet) {
-                    // It leaves when its channel is closed.
-                    packet.closeRest()
-                    reapLater(pid)
-                }
+                let reply = ForkServerReply(packet)
+                // A process that waits leaves when its channel is closed.
                 packet.closeRest()
+                switch reply {
+                case .ready(let pid, _), .lost(let pid): reapLater(pid)
+                default: break
+                }
             } catch {
                 return error == .resourceTemporarilyUnavailable
             }
@@ -148,6 +152,11 @@ final class Monitor: Sendable {
         }
     }
 
+    /// Reaps a child if it has ended.
+    private func isRunning(_ pid: Int32) -> Bool {
+        do throws(Errno) { return try ChildControl.reap(pid) == nil } catch { return false }
+    }
+
     /// Does what there is to do; returns how long the next wait may be.
     private func attend(to tokens: [UInt64], _ shared: SharedPoller) -> CInt {
         let stalled = state.withLock { state in
@@ -166,7 +175,15 @@ final class Monitor: Sendable {
             }
         }
         for record in stalled { record.service() }
-        return state.withLock { $0.stalled.isEmpty } ? -1 : 20
+        let unwatched = state.withLock { state in
+            defer { state.unwatched = [] }
+            return state.unwatched
+        }
+        let remaining = unwatched.filter { isRunning($0) }
+        return state.withLock { state in
+            state.unwatched += remaining
+            return !state.stalled.isEmpty ? 20 : !state.unwatched.isEmpty ? 500 : -1
+        }
     }
 }
 

@@ -26,7 +26,7 @@ int _mp_close_from(int first);
 int _mp_close_range(int first, int last);
 bool _mp_is_open(int fd);
 
-// One packet with descriptors beside it (SCM_RIGHTS).
+// One packet with descriptors beside it (SCM_RIGHTS). `*fd_count` is -1 if this process had no room for them: then all are lost.
 int64_t _mp_send(int fd, const void *_Nullable bytes, size_t count, const int *_Nullable fds, int fd_count, bool wait);
 int _mp_shutdown_sending(int fd);
 int64_t _mp_receive(
