@@ -6,7 +6,9 @@ import Testing
 extension ProcessTests {
     /// Cancelling the task that waits for a process ends the process.
     @Suite struct CancellationTests {
-        @Test(arguments: [StartMethod.forkServer, .spawn]) func cancellingRunEndsTheChild(method: StartMethod) async throws {
+        @Test(arguments: [StartMethod.forkServer, .spawn]) func cancellingRunEndsTheChild(method: StartMethod)
+            async throws
+        {
             let pipe = try PlainPipe()
             var options = ProcessOptions()
             options.startMethod = method

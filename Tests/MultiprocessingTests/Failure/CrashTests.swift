@@ -18,7 +18,9 @@ extension ProcessTests {
             ("SIGUSR1", .signal, SIGUSR1, nil),
         ]
 
-        @Test(arguments: StartMethod.allCases, faults.map(\.name)) func crash(method: StartMethod, fault: String) async throws {
+        @Test(arguments: StartMethod.allCases, faults.map(\.name)) func crash(method: StartMethod, fault: String)
+            async throws
+        {
             let expected = Self.faults.first { $0.name == fault }!
             // With standard error to nowhere but the report.
             let crash = try await isolated {
@@ -110,7 +112,9 @@ extension ProcessTests {
         @Test func cgroupLimitOnMemory() async throws {
             let group = "/sys/fs/cgroup/memory/multiprocessing-test-\(getpid())"
             guard mkdir(group, 0o755) == 0 else {
-                print("SKIPPED cgroupLimitOnMemory: no group can be made below /sys/fs/cgroup/memory (needs cgroup v1 and root)")
+                print(
+                    "SKIPPED cgroupLimitOnMemory: no group can be made below /sys/fs/cgroup/memory (needs cgroup v1 and root)"
+                )
                 return
             }
             defer { rmdir(group) }

@@ -55,7 +55,9 @@ extension ProcessTests {
             #expect(error?.code == .cannotTravel)
         }
 
-        @Test(arguments: [StartMethod.forkServer, .spawn]) func aCaptureThatCannotTravelIsRefused(method: StartMethod) throws {
+        @Test(arguments: [StartMethod.forkServer, .spawn]) func aCaptureThatCannotTravelIsRefused(method: StartMethod)
+            throws
+        {
             final class Socket: Sendable {
                 func send() {}
             }
@@ -105,7 +107,9 @@ extension ProcessTests {
             }
         }
 
-        @Test(arguments: [StartMethod.forkServer, .spawn]) func largeArgumentsAndResults(method: StartMethod) async throws {
+        @Test(arguments: [StartMethod.forkServer, .spawn]) func largeArgumentsAndResults(method: StartMethod)
+            async throws
+        {
             let size = 64 << 20
             let large = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
                 for index in 0..<size { buffer[index] = UInt8(truncatingIfNeeded: index &* 31) }
@@ -113,7 +117,11 @@ extension ProcessTests {
             }
             let back = try await ChildProcess.run(arguments: large, startMethod: method) { bytes in bytes }
             #expect(back.count == size)
-            #expect(back.withUnsafeBytes { a in large.withUnsafeBytes { b in memcmp(a.baseAddress!, b.baseAddress!, size) == 0 } })
+            #expect(
+                back.withUnsafeBytes { a in
+                    large.withUnsafeBytes { b in memcmp(a.baseAddress!, b.baseAddress!, size) == 0 }
+                }
+            )
         }
 
         @Test func aCapturedValueIsThatOfTheInitialiser() async throws {

@@ -32,7 +32,8 @@ extension ProcessTests {
             }
         }
 
-        @Test(arguments: [StartMethod.forkServer, .spawn]) func programsStartedByABody(method: StartMethod) async throws {
+        @Test(arguments: [StartMethod.forkServer, .spawn]) func programsStartedByABody(method: StartMethod) async throws
+        {
             let output = try await ChildProcess.run(startMethod: method) {
                 let (program, pipe) = (Process(), Pipe())
                 program.executableURL = URL(fileURLWithPath: "/bin/echo")
@@ -113,7 +114,9 @@ extension ProcessTests {
             }
         }
 
-        @Test(arguments: StartMethod.allCases) func aLookAtAChildThatLeftAProcessBehind(method: StartMethod) async throws {
+        @Test(arguments: StartMethod.allCases) func aLookAtAChildThatLeftAProcessBehind(method: StartMethod)
+            async throws
+        {
             try await isolated {
                 let child = try ChildProcess(startMethod: method) {
                     if fork() == 0 { sleepForever() }

@@ -6,7 +6,9 @@ extension ProcessTests {
     /// Whatever ends a program, nobody of its family is left a second later: children, grandchildren, stopped ones, busy ones,
     /// such that ignore or block every signal, one in a session of its own, a program that a child started, the fork server.
     @Suite struct OrphanTests {
-        static let endings = ["return", "exit", "_exit", "trap", "abort", "exec", "SIGTERM", "SIGKILL", "SIGINT", "SIGHUP"]
+        static let endings = [
+            "return", "exit", "_exit", "trap", "abort", "exec", "SIGTERM", "SIGKILL", "SIGINT", "SIGHUP",
+        ]
 
         @Test(arguments: StartMethod.allCases, endings)
         func nobodyIsLeft(method: StartMethod, ending: String) throws {

@@ -80,7 +80,8 @@ extension ProcessTests {
             #else
                 let count = method == .spawn ? 1000 : 10_000
             #endif
-            let end = try Scenario(["rounds", "\(count)", method == .spawn ? "100" : "500", "\(method)"], limit: 58).finish()
+            let end = try Scenario(["rounds", "\(count)", method == .spawn ? "100" : "500", "\(method)"], limit: 58)
+                .finish()
             #expect(end.status == 0 && !end.wasSignalled)
             #expect(end.output.hasPrefix("OK"))
             #expect(end.errors.isEmpty, "\(end.errors)")

@@ -52,7 +52,9 @@ extension ProcessTests {
                 var options = ProcessOptions()
                 options.startMethod = outer
                 options.descriptors = [pipe.writing]
-                let child = try ChildProcess(arguments: pipe.writing.rawValue, [1, 2], options: options) { output, items in
+                let child = try ChildProcess(arguments: pipe.writing.rawValue, [1, 2], options: options) {
+                    output,
+                    items in
                     var options = ProcessOptions()
                     options.startMethod = inner
                     options.descriptors = [FileDescriptor(rawValue: output)]
