@@ -92,13 +92,6 @@ public enum ChildControl {
         try check(_mp_fork_sibling())
     }
 
-    /// Runs `body` while no ``fork()`` can happen: the copy must not begin with a lock that this thread holds.
-    public static func withoutForks(_ body: () -> Void) {
-        _mp_enter_fork_gate()
-        body()
-        _mp_leave_fork_gate()
-    }
-
     /// Forks this process.
     public static func fork() throws(Errno) -> CInt {
         try check(_mp_fork())

@@ -19,6 +19,11 @@ extension Descriptor {
         _ = try check(_mp_send(number, bytes.baseAddress, bytes.count, numbers, CInt(numbers.count), wait))
     }
 
+    /// Says that nothing more will be sent; the other end finds end of file, and can still answer.
+    public func shutDownSending() {
+        _ = _mp_shutdown_sending(number)
+    }
+
     /// Receives one packet, or nil at end of file.
     ///
     /// - Throws: `.resourceTemporarilyUnavailable` when there is none and `wait` is false.
@@ -44,10 +49,14 @@ extension Descriptor {
                     wait
                 )
                 if received < 0 { return .failure(Errno(rawValue: CInt(-received))) }
-                let passed = numbers[..<Int(count)].map { $0 }
+                let passed = numbers[..<max(0, Int(count))].map { $0 }
                 if received == 0, passed.isEmpty { return .success(nil) }
                 return .success(
-                    Packet(bytes: [UInt8](UnsafeRawBufferPointer(rebasing: buffer[..<Int(received)])), passed: passed)
+                    Packet(
+                        bytes: [UInt8](UnsafeRawBufferPointer(rebasing: buffer[..<Int(received)])),
+                        passed: passed,
+                        hasLostDescriptors: count < 0
+                    )
                 )
             }
         }
@@ -61,6 +70,8 @@ public struct Packet: Sendable {
     public var bytes: [UInt8]
     /// The descriptors that came with it; the receiver closes them.
     public var passed: [CInt]
+    /// Whether descriptors came with it for which this process had no room: then it has none.
+    public var hasLostDescriptors = false
 
     /// Takes the first descriptor out of the packet, with its ownership.
     public mutating func takeDescriptor() -> Descriptor? {

@@ -156,6 +156,11 @@ public enum ThisProcess {
         Int(try check(_mp_thread_count()))
     }
 
+    /// Blocks the calling thread for a time.
+    public static func pause(_ duration: Duration) {
+        _ = try? waitUntilReady([], deadline: Deadline(after: duration))
+    }
+
     /// Flushes stdio's buffers.
     public static func flushStandardIO() {
         _mp_flush_stdio()

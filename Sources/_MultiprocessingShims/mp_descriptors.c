@@ -118,7 +118,9 @@ int64_t _mp_receive(int fd, void *bytes, size_t capacity, int *fds, int fd_capac
         got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
     } while (got < 0 && errno == EINTR);
     if (got < 0) return -errno;
-    int error = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) ? -EMSGSIZE : 0;
+    int error = (message.msg_flags & MSG_TRUNC) ? -EMSGSIZE : 0;
+    // There is room for all that a packet can carry: this process may open no more.
+    bool lost = message.msg_flags & MSG_CTRUNC;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
         int count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -138,12 +140,11 @@ int64_t _mp_receive(int fd, void *bytes, size_t capacity, int *fds, int fd_capac
             }
         }
     }
-    if (error) {
+    if (error || lost) {
         for (int i = 0; i < *fd_count; i++) close(fds[i]);
-        *fd_count = 0;
-        return error;
+        *fd_count = error ? 0 : -1;
     }
-    return got;
+    return error ? error : got;
 }
 
 int _mp_poll(struct _mp_pollfd *fds, int count, int64_t timeout_ns) {
@@ -209,3 +210,5 @@ void _mp_write_quietly(int fd, const void *bytes, size_t count) {
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
+
+int _mp_shutdown_sending(int fd) { return shutdown(fd, SHUT_WR) < 0 ? -errno : 0; }

@@ -63,7 +63,10 @@ int _mp_kill(pid_t pid, int signal) { return kill(pid, signal) < 0 ? -errno : 0;
 int _mp_pidfd_open(pid_t pid) {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0) return -errno;
-    return fd;
+    if (fd > 2) return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3), error = errno;
+    close(fd);
+    return moved < 0 ? -error : moved;
 }
 
 pid_t _mp_thread_id(void) { return (pid_t)syscall(SYS_gettid); }
@@ -98,20 +101,9 @@ pid_t _mp_fork_sibling(void) {
     return (pid_t)pid;
 }
 
-// A pthread mutex, because the copy has to leave it: Swift's Mutex insists that the thread which unlocks has the id of the
-// one that locked.
-static pthread_mutex_t fork_gate = PTHREAD_MUTEX_INITIALIZER;
-
-void _mp_enter_fork_gate(void) { pthread_mutex_lock(&fork_gate); }
-void _mp_leave_fork_gate(void) { pthread_mutex_unlock(&fork_gate); }
-
 pid_t _mp_fork(void) {
-    _mp_enter_fork_gate();
     pid_t pid = fork();
-    int error = errno;
-    if (pid == 0) pthread_mutex_init(&fork_gate, NULL);
-    else _mp_leave_fork_gate();
-    return pid < 0 ? -error : pid;
+    return pid < 0 ? -errno : pid;
 }
 
 pid_t _mp_spawn(const struct _mp_spawn *request) {

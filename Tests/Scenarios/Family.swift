@@ -27,7 +27,7 @@ enum Family {
             }
         )
         children.append(
-            try ChildProcess(options: options { $0.blockedSignals = Set(1...64).subtracting([SIGKILL, SIGSTOP]) }) {
+            try ChildProcess(options: options { $0.blockedSignals = Set(1...31).subtracting([SIGKILL, SIGSTOP]) }) {
                 arrive(gate)
             }
         )

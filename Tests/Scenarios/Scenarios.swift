@@ -5,6 +5,10 @@ import Glibc
 @main
 enum Scenarios {
     static func main() async throws {
+        // Started from a thread of Dispatch, which blocks most signals.
+        var none = sigset_t()
+        sigemptyset(&none)
+        sigprocmask(SIG_SETMASK, &none, nil)
         let arguments = Array(CommandLine.arguments.dropFirst())
         let rest = Array(arguments.dropFirst())
         switch arguments.first {

@@ -101,6 +101,8 @@ final class ForkServerClient: Sendable {
         do {
             try sendPreload(preload, &state)
         } catch {
+            // It may still be in the hook, and would stay there.
+            ForkServerClient.kill(state.pid)
             forgetServer(&state)
             throw error
         }
@@ -170,8 +172,11 @@ final class ForkServerClient: Sendable {
                 forgetServer(&state)
                 return
             }
-            guard case .failed(let code) = note(ForkServerReply(packet), &state) else { return }
-            throw Errno(rawValue: code)
+            switch note(ForkServerReply(packet), &state) {
+            case .failed(let code): throw Errno(rawValue: code)
+            case .lost: throw .tooManyOpenFiles
+            default: return
+            }
         } catch {
             throw ProcessError(.startFailed, "No process could be forked", errno: error)
         }
@@ -183,6 +188,9 @@ final class ForkServerClient: Sendable {
         case .ready(let pid, let channel):
             state.outstanding = max(0, state.outstanding - 1)
             state.ready.append((pid, channel))
+        case .lost(let pid):
+            state.outstanding = max(0, state.outstanding - 1)
+            Runtime.current.monitor.reapLater(pid)
         case .failed:
             state.outstanding = max(0, state.outstanding - 1)
         default:
@@ -191,10 +199,13 @@ final class ForkServerClient: Sendable {
         return reply
     }
 
+    /// Lets go of the server. What it has forked meanwhile is still announced on its way out, and has to be reaped here: the
+    /// monitor listens to the end.
     private func forgetServer(_ state: inout State) {
-        guard state.control != nil else { return }
+        guard let control = state.control else { return }
         state.control = nil
         state.outstanding = 0
+        Runtime.current.monitor.reapAnnounced(over: control)
         Runtime.current.monitor.reapLater(state.pid)
     }
 

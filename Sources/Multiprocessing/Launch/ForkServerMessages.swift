@@ -41,6 +41,8 @@ enum ForkServerRequest {
 enum ForkServerReply {
     /// A process waits for a launch: its id (4 bytes), and beside it the parent's end of its channel.
     case ready(Int32, channel: CInt)
+    /// The same, and this process had no room for the channel: the process will leave by itself. Never sent.
+    case lost(Int32)
     /// A fork failed: the errno (4 bytes).
     case failed(Int32)
     case preloaded
@@ -55,7 +57,12 @@ enum ForkServerReply {
         }
         switch packet.bytes.first {
         case 1:
-            guard let pid = number(), let channel = packet.passed.first else { return nil }
+            guard let pid = number() else { return nil }
+            if packet.hasLostDescriptors {
+                self = .lost(pid)
+                return
+            }
+            guard let channel = packet.passed.first else { return nil }
             self = .ready(pid, channel: channel)
         case 2:
             guard let code = number() else { return nil }
@@ -77,6 +84,7 @@ enum ForkServerReply {
         let (bytes, passed): ([UInt8], [CInt]) =
             switch self {
             case .ready(let pid, let channel): (with(1, pid), [channel])
+            case .lost(let pid): (with(1, pid), [])
             case .failed(let code): (with(2, code), [])
             case .preloaded: ([3], [])
             case .preloadFailed(let message): ([4] + Array(message.utf8.prefix(4096)), [])

@@ -80,6 +80,13 @@ enum LaunchPacket {
     /// Takes a packet apart; what does not fit together is an error, never a trap.
     static func decode(_ packet: consuming Packet) throws -> Received {
         let bytes = packet.bytes
+        guard !packet.hasLostDescriptors else {
+            throw ProcessError(
+                .setupFailed,
+                "The child could not take the descriptors that it was given",
+                errno: .tooManyOpenFiles
+            )
+        }
         func word(_ index: Int) -> UInt32 {
             bytes[(index * 4)..<(index * 4 + 4)].reversed().reduce(0) { $0 << 8 | UInt32($1) }
         }

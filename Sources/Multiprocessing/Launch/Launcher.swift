@@ -90,11 +90,10 @@ struct Launcher {
         return (pid, channel)
     }
 
-    private func launchByFork<Success: Sendable>(_ body: @escaping @Sendable () throws -> Success, _ errors: ErrorPipe)
-        throws -> (
-            Int32, SharedDescriptor
-        )
-    {
+    private func launchByFork<Success: Sendable>(
+        _ body: @escaping @Sendable () throws -> Success,
+        _ errors: ErrorPipe
+    ) throws -> (Int32, SharedDescriptor) {
         let (plan, attachments) = try makePlan(errors, hasCurrentEnvironment: true)
         do throws(Errno) {
             let lifeline = try Runtime.current.lifelineNumber()
@@ -104,16 +103,17 @@ struct Launcher {
             ThisProcess.flushStandardIO()
             let pid: CInt
             do throws(Errno) {
-                pid = try ChildControl.fork()
+                pid = try Runtime.current.monitor.whilePaused { () throws(Errno) in
+                    let pid = try ChildControl.fork()
+                    if pid != 0 { return pid }
+                    Runtime.closeInherited(hold: hold)
+                    _ = Descriptor(owning: ends.parent)
+                    ForkedBody.live(body, plan: plan, attachments: attachments, channel: ends.child, lifeline: lifeline)
+                }
             } catch {
                 _ = Descriptor(owning: ends.parent)
                 _ = Descriptor(owning: ends.child)
                 throw error
-            }
-            if pid == 0 {
-                Runtime.closeInherited(hold: hold)
-                _ = Descriptor(owning: ends.parent)
-                ForkedBody.live(body, plan: plan, attachments: attachments, channel: ends.child, lifeline: lifeline)
             }
             _ = Descriptor(owning: ends.child)
             return (pid, SharedDescriptor(Descriptor(owning: ends.parent)))

@@ -52,6 +52,11 @@ enum Outcome: Sendable {
     /// Reads a report; nil if it is none.
     init?(_ packet: consuming Packet) {
         let content: Content
+        if packet.hasLostDescriptors {
+            let error = ProcessError(.cannotTravel, "The result could not be received", errno: .tooManyOpenFiles)
+            self = .failure(.pieces([ErrorCoding.encode(error)]))
+            return
+        }
         if let file = packet.takeDescriptor() {
             content = .file(SharedDescriptor(file))
         } else {

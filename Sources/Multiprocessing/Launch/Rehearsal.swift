@@ -14,6 +14,7 @@ enum Rehearsal {
         try? Thread.run {
             run()
             _ = try? BinaryDecoder().decode(LaunchSettings.self, from: BinaryEncoder().encode(fullSettings))
+            rehearseResults(true, 1, 1.0, "", [1], [1.0], [""], [UInt8(1)], ["": 1], Int32(1), Int64(1), UInt64(1), Optional(1), (1, ""))
             // Decoded only: running it would start the concurrency runtime's threads.
             let text = plan.parent.name
             if let work = try? Work(asynchronous: { text }, #fileID, #line), case .encoded(let job) = work.form {
@@ -23,6 +24,15 @@ enum Rehearsal {
         }
         // What is cached for each thread has to be the server's own, because a child continues that one.
         _ = try? BinaryDecoder().decode(Int.self, from: BinaryEncoder().encode(1))
+    }
+
+    /// Finds the codings of what bodies mostly return: looking for a conformance is the dearest part of a small result.
+    private static func rehearseResults<each Value>(_ value: repeat each Value) {
+        func rehearse<V>(_ value: V) {
+            guard let encoded = try? Job.encodeResult(value) else { return }
+            _ = try? Job.decodeResult(encoded, as: V.self)
+        }
+        for one in repeat each value { rehearse(one) }
     }
 
     /// Sends a launch to itself, sets up what it says (nothing changes), runs its job and reports the result to nobody.

@@ -49,8 +49,9 @@ extension ProcessOptions {
         if let niceness, !(-20...19).contains(niceness) {
             throw refuse("Niceness is between -20 and 19, not \(niceness)")
         }
-        for signal in ignoredSignals.union(blockedSignals) where !(1...64).contains(signal) || [9, 19].contains(signal)
-        {
+        // 32 and 33 are libc's own.
+        for signal in ignoredSignals.union(blockedSignals)
+        where !(1...64).contains(signal) || [9, 19, 32, 33].contains(signal) {
             throw refuse("\(signalName(signal)) cannot be ignored or blocked")
         }
     }

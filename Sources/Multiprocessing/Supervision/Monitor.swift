@@ -13,6 +13,10 @@ final class Monitor: Sendable {
         var records: [UInt64: ProcessRecord] = [:]
         /// Children without a record, to be reaped when they have ended: processes that died while they were kept ready.
         var strays: [UInt64: Stray] = [:]
+        /// The ends of fork servers that were let go of, until they are silent.
+        var farewells: [UInt64: SharedDescriptor] = [:]
+        /// Children without a record for whose end there was no descriptor to be had: looked at every now and then.
+        var unwatched: [Int32] = []
         /// Records whose relay found standard error full.
         var stalled: [UInt64: ProcessRecord] = [:]
     }
@@ -24,6 +28,9 @@ final class Monitor: Sendable {
 
     private let state = Mutex(State())
     private let poller = Mutex<SharedPoller?>(nil)
+    /// Held by the thread whenever it is not in its system call.
+    private let working = Mutex(())
+    private let hasBegun = Atomic(false)
 
     /// Watches a child until ``remove(_:)``.
     func add(_ record: ProcessRecord) throws {
@@ -73,8 +80,50 @@ final class Monitor: Sendable {
             }
             try poller.poller.add(end.descriptor.number, token: token)
         } catch {
-            // Not our child any more, or no descriptor to be had: then the zombie goes with this process.
+            if error as? Errno == .noChildProcess { return }
+            state.withLock { $0.unwatched.append(pid) }
         }
+    }
+
+    /// Reaps the processes that a fork server announces until it is gone; nobody will use them.
+    func reapAnnounced(over control: SharedDescriptor) {
+        // The server leaves at the end of file, after what it was asked for.
+        control.descriptor.shutDownSending()
+        guard listen(to: control), let poller = try? startIfNeeded() else { return }
+        let token = state.withLock { state in
+            defer { state.nextToken += 1 }
+            state.farewells[state.nextToken] = control
+            return state.nextToken
+        }
+        try? poller.poller.add(control.descriptor.number, token: token)
+    }
+
+    /// Takes in what was announced; false when there is no more to come.
+    private func listen(to control: SharedDescriptor) -> Bool {
+        while true {
+            do throws(Errno) {
+                guard var packet = try control.descriptor.receive(wait: false) else { return false }
+                let reply = ForkServerReply(packet)
+                // A process that waits leaves when its channel is closed.
+                packet.closeRest()
+                switch reply {
+                case .ready(let pid, _), .lost(let pid): reapLater(pid)
+                default: break
+                }
+            } catch {
+                return error == .resourceTemporarilyUnavailable
+            }
+        }
+    }
+
+    /// Runs `fork` while the thread is in its system call: a copy of this process made while it works would have the locks that
+    /// it holds, the Swift runtime's among them, and nobody to release them. In the copy, `fork` must not return: there the
+    /// lock's owner has another thread id, which shows at a release that others wait for.
+    func whilePaused<R, E: Error>(_ fork: () throws(E) -> R) throws(E) -> R {
+        if poller.withLock({ $0 != nil }) {
+            while !hasBegun.load(ordering: .acquiring) { ThisProcess.pause(.microseconds(100)) }
+        }
+        return try working.withLock { _ throws(E) in try fork() }
     }
 
     private func startIfNeeded() throws -> SharedPoller {
@@ -92,21 +141,48 @@ final class Monitor: Sendable {
     }
 
     private func run(_ shared: SharedPoller) {
+        // The first round does not wait: what the runtime sets up for the wait is set up under the lock.
+        var tokens = working.withLock { _ in shared.poller.wait(milliseconds: 0) }
         while true {
-            let stalled = state.withLock { state in
-                defer { state.stalled = [:] }
-                return Array(state.stalled.values)
+            let patience: CInt = working.withLock { _ in
+                hasBegun.store(true, ordering: .releasing)
+                return attend(to: tokens, shared)
             }
-            for token in shared.poller.wait(milliseconds: stalled.isEmpty ? -1 : 20) {
-                ChildControl.withoutForks {
-                    let (record, stray) = state.withLock { ($0.records[token], $0.strays.removeValue(forKey: token)) }
-                    record?.service()
-                    if let stray { _ = try? ChildControl.reap(stray.pid) }
-                }
+            tokens = shared.poller.wait(milliseconds: patience)
+        }
+    }
+
+    /// Reaps a child if it has ended.
+    private func isRunning(_ pid: Int32) -> Bool {
+        do throws(Errno) { return try ChildControl.reap(pid) == nil } catch { return false }
+    }
+
+    /// Does what there is to do; returns how long the next wait may be.
+    private func attend(to tokens: [UInt64], _ shared: SharedPoller) -> CInt {
+        let stalled = state.withLock { state in
+            defer { state.stalled = [:] }
+            return Array(state.stalled.values)
+        }
+        for token in tokens {
+            let (record, stray, control) = state.withLock {
+                ($0.records[token], $0.strays.removeValue(forKey: token), $0.farewells[token])
             }
-            ChildControl.withoutForks {
-                for record in stalled { record.service() }
+            record?.service()
+            if let stray { _ = try? ChildControl.reap(stray.pid) }
+            if let control, !listen(to: control) {
+                shared.poller.remove(control.descriptor.number)
+                state.withLock { _ = $0.farewells.removeValue(forKey: token) }
             }
+        }
+        for record in stalled { record.service() }
+        let unwatched = state.withLock { state in
+            defer { state.unwatched = [] }
+            return state.unwatched
+        }
+        let remaining = unwatched.filter { isRunning($0) }
+        return state.withLock { state in
+            state.unwatched += remaining
+            return !state.stalled.isEmpty ? 20 : !state.unwatched.isEmpty ? 500 : -1
         }
     }
 }

@@ -32,8 +32,6 @@ final class ProcessRecord: Sendable {
         var pidDescriptor: SharedDescriptor?
         /// The user was given its number as the sentinel: it stays open as long as this record lives.
         var sentinelIsOut = false
-        /// The poller is to report the end itself, because the channel no longer tells.
-        var watchesEnd = false
         /// The numbers that the poller has.
         var watched: [CInt] = []
         var outcome: Outcome?
@@ -47,8 +45,6 @@ final class ProcessRecord: Sendable {
         var waiters: [Int: CheckedContinuation<WaitResult, Never>] = [:]
         var cancelled: Set<Int> = []
         var nextWaiter = 0
-
-        var endNumber: CInt? { watchesEnd ? pidDescriptor?.descriptor.number : nil }
     }
 
     private let state: Mutex<State>
@@ -83,6 +79,8 @@ final class ProcessRecord: Sendable {
         try state.withLock { (state) throws(Errno) in
             state.poller = poller
             state.token = token
+            // The channel does not tell of the end: a body may close it, or leave a process behind that holds it.
+            try makePidDescriptor(&state)
             try setWatched(true, &state)
         }
     }
@@ -93,7 +91,7 @@ final class ProcessRecord: Sendable {
     /// report it for ever), and while a thread in `join` watches them itself (two threads would wake up for one event).
     private func setWatched(_ watched: Bool, _ state: inout State) throws(Errno) {
         guard let shared = state.poller else { return }
-        let wanted = watched ? [state.channel?.descriptor.number, state.errors.number, state.endNumber] : []
+        let wanted = watched ? [state.channel?.descriptor.number, state.errors.number, state.pidDescriptor?.descriptor.number] : []
         for number in state.watched where !wanted.contains(number) { shared.poller.remove(number) }
         state.watched.removeAll { !wanted.contains($0) }
         for case let number? in wanted where !state.watched.contains(number) {
@@ -107,7 +105,8 @@ final class ProcessRecord: Sendable {
         let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>] in
             guard state.end == nil else { return [] }
             if relayErrors(&state) == .stalled { Runtime.current.monitor.retryRelay(self, token: state.token) }
-            return readChannel(&state) ? settleIfEnded(&state) : []
+            readChannel(&state)
+            return settleIfEnded(&state)
         }
         for waiter in resumed { waiter.resume(returning: .ended) }
     }
@@ -138,8 +137,8 @@ final class ProcessRecord: Sendable {
         if state.blocked > 0 { state.retired.append(descriptor) }
     }
 
-    /// Reads what the child has reported; returns whether its end of the channel is closed.
-    private func readChannel(_ state: inout State) -> Bool {
+    /// Reads what the child has reported.
+    private func readChannel(_ state: inout State) {
         while state.channel != nil {
             do throws(Errno) {
                 guard let packet = try state.channel!.descriptor.receive(wait: false) else {
@@ -148,11 +147,10 @@ final class ProcessRecord: Sendable {
                 }
                 if let outcome = Outcome(packet) { state.outcome = outcome }
             } catch {
-                if error == .resourceTemporarilyUnavailable { return false }
+                if error == .resourceTemporarilyUnavailable { return }
                 closeChannel(&state)
             }
         }
-        return true
     }
 
     private func closeChannel(_ state: inout State) {
@@ -161,21 +159,12 @@ final class ProcessRecord: Sendable {
         close(channel, &state)
     }
 
-    /// Settles the end, if it is one: a body may close all descriptors and run on.
+    /// Settles the end, if it has come.
     private func settleIfEnded(_ state: inout State) -> [CheckedContinuation<WaitResult, Never>] {
+        // An error says that somebody else reaped it.
         let lives: Bool
         do throws(Errno) { lives = try ChildControl.peek(pid) == nil } catch { lives = false }
-        guard lives else { return settle(&state) }
-        // Its channel is closed and it lives: still on its way out, or a body that closed everything.
-        state.watchesEnd = true
-        do throws(Errno) {
-            try makePidDescriptor(&state)
-            if state.blocked == 0 { try setWatched(true, &state) }
-        } catch {
-            // No descriptor to spare: then it is looked after every few milliseconds.
-            Runtime.current.monitor.retryRelay(self, token: state.token)
-        }
-        return []
+        return lives ? [] : settle(&state)
     }
 
     /// The process has ended: collects everything, and wakes whoever waits.
@@ -186,7 +175,7 @@ final class ProcessRecord: Sendable {
             try? ChildControl.signal(-pid, SignalNumber.kill)
             raw = (try? ChildControl.reap(pid)) ?? nil
         }
-        _ = readChannel(&state)
+        readChannel(&state)
         try? setWatched(false, &state)
         closeChannel(&state)
         state.errors.finish()

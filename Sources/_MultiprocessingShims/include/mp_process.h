@@ -26,8 +26,9 @@ int _mp_close_from(int first);
 int _mp_close_range(int first, int last);
 bool _mp_is_open(int fd);
 
-// One packet with descriptors beside it (SCM_RIGHTS).
+// One packet with descriptors beside it (SCM_RIGHTS). `*fd_count` is -1 if this process had no room for them: then all are lost.
 int64_t _mp_send(int fd, const void *_Nullable bytes, size_t count, const int *_Nullable fds, int fd_count, bool wait);
+int _mp_shutdown_sending(int fd);
 int64_t _mp_receive(
     int fd, void *bytes, size_t capacity, int *_Nullable fds, int fd_capacity, int *fd_count, bool wait
 );
@@ -56,10 +57,8 @@ pid_t _mp_thread_id(void);
 
 /// Forks so that the new process is a child of *our parent* (CLONE_PARENT). Single-threaded callers only.
 pid_t _mp_fork_sibling(void);
-/// Plain fork(2), at a moment at which no other thread is inside the gate.
+/// Plain fork(2).
 pid_t _mp_fork(void);
-void _mp_enter_fork_gate(void);
-void _mp_leave_fork_gate(void);
 
 struct _mp_spawn {
     const char *path;
