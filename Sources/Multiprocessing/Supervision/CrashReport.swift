@@ -87,7 +87,9 @@ struct StandardErrorText {
     /// Whether an allocation failed: at a limit on address space, the kernel kills nobody.
     var tellsOfExhaustedMemory: Bool {
         guard let message else { return false }
-        return message.contains("Could not allocate memory") || message.contains("Out of memory")
+        // The runtime's words, which have changed over its versions, and those of C and C++ programs.
+        return ["Could not allocate memory", "failed to allocate", "Out of memory", "std::bad_alloc"]
+            .contains { message.contains($0) }
     }
 
     /// Recursion without end: the runtime's backtrace is as deep as it goes, and one function is most of it.

@@ -101,7 +101,7 @@ private func softLimit(_ resource: Int32) -> UInt64 {
 
 /// The signals that the calling process ignores, blocks and has handlers for, as the kernel sees them.
 private func signalSets() -> (ignored: [Int32], blocked: [Int32], caught: [Int32]) {
-    let status = text(of: "/proc/self/status") ?? ""
+    let status = text(of: "/proc/thread-self/status") ?? ""
     func set(_ name: String) -> [Int32] {
         for line in status.split(separator: "\n") where line.hasPrefix(name + ":") {
             let bits = UInt64(line.dropFirst(name.count + 1).filter(\.isHexDigit), radix: 16) ?? 0
