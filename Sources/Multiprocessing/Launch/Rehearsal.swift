@@ -14,7 +14,22 @@ enum Rehearsal {
         try? Thread.run {
             run()
             _ = try? BinaryDecoder().decode(LaunchSettings.self, from: BinaryEncoder().encode(fullSettings))
-            rehearseResults(true, 1, 1.0, "", [1], [1.0], [""], [UInt8(1)], ["": 1], Int32(1), Int64(1), UInt64(1), Optional(1), (1, ""))
+            rehearseResults(
+                true,
+                1,
+                1.0,
+                "",
+                [1],
+                [1.0],
+                [""],
+                [UInt8(1)],
+                ["": 1],
+                Int32(1),
+                Int64(1),
+                UInt64(1),
+                Optional(1),
+                (1, "")
+            )
             // Decoded only: running it would start the concurrency runtime's threads.
             let text = plan.parent.name
             if let work = try? Work(asynchronous: { text }, #fileID, #line), case .encoded(let job) = work.form {

@@ -91,7 +91,9 @@ final class ProcessRecord: Sendable {
     /// report it for ever), and while a thread in `join` watches them itself (two threads would wake up for one event).
     private func setWatched(_ watched: Bool, _ state: inout State) throws(Errno) {
         guard let shared = state.poller else { return }
-        let wanted = watched ? [state.channel?.descriptor.number, state.errors.number, state.pidDescriptor?.descriptor.number] : []
+        let wanted =
+            watched
+            ? [state.channel?.descriptor.number, state.errors.number, state.pidDescriptor?.descriptor.number] : []
         for number in state.watched where !wanted.contains(number) { shared.poller.remove(number) }
         state.watched.removeAll { !wanted.contains($0) }
         for case let number? in wanted where !state.watched.contains(number) {
