@@ -11,7 +11,7 @@ extension ChildProcess where Success == Void {
     /// Python: `multiprocessing.parent_process()`.
     public static var parent: ParentProcess? { CurrentProcess.value.parent }
 
-    /// The children of this process that run, in the order of their start. Two system calls for each.
+    /// The children of this process that run, in the order of their start. Three system calls for each.
     ///
     /// Python: `multiprocessing.active_children()`.
     public static var activeChildren: [ProcessHandle] {

@@ -16,7 +16,7 @@ public struct ProcessHandle: Sendable, Hashable, CustomStringConvertible {
     /// How it was started.
     public var startMethod: StartMethod { record.startMethod }
 
-    /// Whether it runs. Does not wait; two system calls while it does.
+    /// Whether it runs. Does not wait; three system calls while it does.
     public var isAlive: Bool {
         record.service()
         return record.end == nil

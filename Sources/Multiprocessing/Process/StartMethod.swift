@@ -18,7 +18,7 @@ public struct StartMethod: Hashable, Sendable, Codable, CustomStringConvertible,
     ///
     /// Only the calling thread exists in the copy. A lock that another thread held at that moment stays locked for ever,
     /// Dispatch and Swift concurrency cannot be used, and every descriptor of the program is inherited. Meant for programs
-    /// with one thread.
+    /// with one thread. The body runs on a thread of its own, not on the copied one.
     public static let fork = StartMethod(kind: .fork)
 
     /// Every method that this system has, the default first.

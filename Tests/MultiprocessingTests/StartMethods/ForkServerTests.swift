@@ -31,6 +31,9 @@ extension ProcessTests {
                 let running = try ChildProcess { pause(.milliseconds(300)) }
                 try running.start()
                 let server = ForkServer.processIdentifier!
+                // The child, the server and two that wait, who have announced themselves.
+                try check(eventually { childrenOfThisProcess().count == 4 })
+                pause(.milliseconds(50))
                 kill(server, SIGSTOP)
                 // Those kept ready need no server.
                 let ready = try ChildProcess { 3 }
