@@ -15,8 +15,11 @@ public struct Deadline: Sendable {
 
     /// `duration` from now; nil is ``never``, negative is at once.
     public init(after duration: Duration?) {
-        instant = duration.map { ContinuousClock.now + max($0, .zero) }
+        instant = duration.flatMap { $0 > Self.longest ? nil : ContinuousClock.now + max($0, .zero) }
     }
+
+    /// More than a century. Longer waits are without end: the sum of one and the present may overflow.
+    public static let longest = Duration.seconds(1 << 32)
 
     /// The earlier of two deadlines.
     public func earlier(_ other: Duration) -> Deadline {
@@ -37,8 +40,6 @@ public struct Deadline: Sendable {
     fileprivate var nanoseconds: Int64 {
         guard let remaining else { return -1 }
         let (seconds, attoseconds) = remaining.components
-        // A wait of more than a century is one without end, and must not overflow.
-        guard seconds < 1 << 32 else { return -1 }
         return seconds * 1_000_000_000 + (attoseconds + 999_999_999) / 1_000_000_000
     }
 }

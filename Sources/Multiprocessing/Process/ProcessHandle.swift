@@ -16,7 +16,9 @@ public struct ProcessHandle: Sendable, Hashable, CustomStringConvertible {
     /// How it was started.
     public var startMethod: StartMethod { record.startMethod }
 
-    /// Whether it runs. Does not wait; three system calls while it does.
+    /// Whether it runs. Does not wait; a few system calls while it does.
+    ///
+    /// A copy of this process (``StartMethod/fork``) knows what was known when it was made, and learns nothing more.
     public var isAlive: Bool {
         record.service()
         return record.end == nil
@@ -74,6 +76,7 @@ public struct ProcessHandle: Sendable, Hashable, CustomStringConvertible {
     /// - Throws: `CancellationError` if the task was cancelled; the process has ended by then.
     @discardableResult
     public func join(timeout: Duration? = nil) async throws -> Bool {
+        try requireOwn()
         if let timeout, timeout <= .zero { return !isAlive }
         switch await record.wait(timeout: timeout) {
         case .ended: return true
@@ -120,7 +123,15 @@ public struct ProcessHandle: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension ProcessHandle {
+    /// A forked copy of the process that started it is no parent of it.
+    func requireOwn() throws {
+        guard record.isOwn else {
+            throw ProcessError(.wrongProcess, "Only the process that started \(name) can join it")
+        }
+    }
+
     func waitForEnd(timeout: Duration?) throws -> Bool {
+        try requireOwn()
         do throws(Errno) {
             return try record.waitBlocking(deadline: Deadline(after: timeout))
         } catch {

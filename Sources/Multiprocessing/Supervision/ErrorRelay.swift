@@ -7,6 +7,8 @@ struct ErrorRelay {
     static let kept = 32 * 1024
     /// A pipe takes this much without waiting once it is found writable (PIPE_BUF).
     private static let chunk = 4096
+    /// Chunks that are taken in at one go: a process that writes without end must not keep its watcher for itself.
+    private static let chunksAtOnce = 32
 
     private var pipe: SharedDescriptor?
     private(set) var tail: [UInt8] = []
@@ -27,14 +29,14 @@ struct ErrorRelay {
         pipe?.descriptor.number
     }
 
-    enum Progress { case empty, ended, stalled }
+    enum Progress { case empty, more, ended, stalled }
 
     /// Takes in what is there. Does not wait: if this process's standard error is full, the child's has to be.
     mutating func pump(patience: Duration = .zero) -> Progress {
         guard passPending(patience) else { return .stalled }
         guard pipe != nil else { return .ended }
         return withUnsafeTemporaryAllocation(byteCount: Self.chunk, alignment: 1) { buffer in
-            while true {
+            for _ in 0..<Self.chunksAtOnce {
                 do throws(Errno) {
                     let count = try pipe!.descriptor.read(into: buffer)
                     guard count > 0 else { return .ended }
@@ -47,6 +49,7 @@ struct ErrorRelay {
                 }
                 guard passPending(patience) else { return .stalled }
             }
+            return .more
         }
     }
 
@@ -67,11 +70,16 @@ struct ErrorRelay {
 
     /// Takes in the rest after the child's end. Programs that it left behind may hold the pipe open: no wait for its end.
     mutating func finish() {
-        if pump(patience: .seconds(1)) == .stalled {
-            // Nobody reads this process's standard error. The report still gets its lines.
-            passesOn = false
-            pending = []
-            _ = pump()
+        // More than a pipe holds, and not without end: what the process left behind may go on writing.
+        for _ in 0..<16 {
+            let progress = pump(patience: .seconds(1))
+            if progress == .stalled {
+                // Nobody reads this process's standard error. The report still gets its lines.
+                passesOn = false
+                pending = []
+            } else if progress != .more {
+                break
+            }
         }
     }
 }

@@ -167,14 +167,18 @@ final class Monitor: Sendable {
             let (record, stray, control) = state.withLock {
                 ($0.records[token], $0.strays.removeValue(forKey: token), $0.farewells[token])
             }
-            record?.service()
-            if let stray { _ = try? ChildControl.reap(stray.pid) }
+            record?.service(byMonitor: true)
+            if let stray {
+                // A forked copy of this process may hold the open file, which the poller would report for ever.
+                shared.poller.remove(stray.end.descriptor.number)
+                _ = try? ChildControl.reap(stray.pid)
+            }
             if let control, !listen(to: control) {
                 shared.poller.remove(control.descriptor.number)
                 state.withLock { _ = $0.farewells.removeValue(forKey: token) }
             }
         }
-        for record in stalled { record.service() }
+        for record in stalled { record.service(byMonitor: true) }
         let unwatched = state.withLock { state in
             defer { state.unwatched = [] }
             return state.unwatched

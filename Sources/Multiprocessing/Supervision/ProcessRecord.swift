@@ -43,10 +43,12 @@ final class ProcessRecord: Sendable {
         /// Descriptors to be closed when those threads have left.
         var retired: [SharedDescriptor] = []
         var waiters: [Int: CheckedContinuation<WaitResult, Never>] = [:]
-        var cancelled: Set<Int> = []
+        /// What waits were told before they had begun to wait.
+        var early: [Int: WaitResult] = [:]
         var nextWaiter = 0
     }
 
+    private let owner = ThisProcess.identifier
     private let state: Mutex<State>
 
     init(
@@ -68,6 +70,11 @@ final class ProcessRecord: Sendable {
         state = Mutex(State(channel: channel, errors: errors))
     }
 
+    /// Whether it is a child of the process that asks: a forked copy of its parent is no parent of it.
+    var isOwn: Bool {
+        ThisProcess.identifier == owner
+    }
+
     /// How it ended; nil while it runs.
     var end: End? {
         state.withLock { $0.end }
@@ -80,7 +87,12 @@ final class ProcessRecord: Sendable {
             state.poller = poller
             state.token = token
             // The channel does not tell of the end: a body may close it, or leave a process behind that holds it.
-            try makePidDescriptor(&state)
+            do throws(Errno) {
+                try makePidDescriptor(&state)
+            } catch {
+                // Ended already, and reaped by the kernel, because this program ignores SIGCHLD: whoever asks will find out.
+                if error != .noSuchProcess { throw error }
+            }
             try setWatched(true, &state)
         }
     }
@@ -91,9 +103,9 @@ final class ProcessRecord: Sendable {
     /// report it for ever), and while a thread in `join` watches them itself (two threads would wake up for one event).
     private func setWatched(_ watched: Bool, _ state: inout State) throws(Errno) {
         guard let shared = state.poller else { return }
-        let wanted =
-            watched
-            ? [state.channel?.descriptor.number, state.errors.number, state.pidDescriptor?.descriptor.number] : []
+        // The channel has nothing to add to the end: it is read then. Where there is no descriptor of the end, it has to do.
+        let end = state.pidDescriptor ?? state.channel
+        let wanted = watched ? [end?.descriptor.number, state.errors.number] : []
         for number in state.watched where !wanted.contains(number) { shared.poller.remove(number) }
         state.watched.removeAll { !wanted.contains($0) }
         for case let number? in wanted where !state.watched.contains(number) {
@@ -103,10 +115,14 @@ final class ProcessRecord: Sendable {
     }
 
     /// Takes in whatever has happened. Does not wait.
-    func service() {
+    func service(byMonitor: Bool = false) {
+        guard isOwn else { return }
         let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>] in
             guard state.end == nil else { return [] }
-            if relayErrors(&state) == .stalled { Runtime.current.monitor.retryRelay(self, token: state.token) }
+            // Only the monitor takes up retries without being woken; others leave the stream under its eye.
+            if relayErrors(&state, mayUnwatch: byMonitor) == .stalled, byMonitor {
+                Runtime.current.monitor.retryRelay(self, token: state.token)
+            }
             readChannel(&state)
             return settleIfEnded(&state)
         }
@@ -114,16 +130,16 @@ final class ProcessRecord: Sendable {
     }
 
     @discardableResult
-    private func relayErrors(_ state: inout State) -> ErrorRelay.Progress {
+    private func relayErrors(_ state: inout State, mayUnwatch: Bool = true) -> ErrorRelay.Progress {
         let number = state.errors.number
         let progress = state.errors.pump()
-        if progress == .stalled, let number, let place = state.watched.firstIndex(of: number) {
+        if progress == .stalled, mayUnwatch, let number, let place = state.watched.firstIndex(of: number) {
             // The poller would report the same bytes again and again.
             state.poller?.poller.remove(number)
             state.watched.remove(at: place)
         } else if progress == .ended, number != nil {
             close(state.errors.takePipe(), &state)
-        } else if progress == .empty, state.blocked == 0 {
+        } else if progress != .stalled, state.blocked == 0 {
             try? setWatched(true, &state)
         }
         return progress
@@ -273,18 +289,24 @@ final class ProcessRecord: Sendable {
             return state.nextWaiter
         }
         guard let id else { return .ended }
-        let timer = timeout.map { timeout in
-            Task.detached { [self] in
-                try? await Task.sleep(for: timeout)
-                if !Task.isCancelled { resume(id, .timedOut) }
-            }
+        // Task.sleep traps where the sum with the present overflows.
+        let timer = timeout.flatMap { timeout in
+            timeout > Deadline.longest
+                ? nil
+                : Task.detached { [self] in
+                    try? await Task.sleep(for: timeout)
+                    if !Task.isCancelled { resume(id, .timedOut) }
+                }
         }
-        defer { timer?.cancel() }
+        defer {
+            timer?.cancel()
+            state.withLock { _ = $0.early.removeValue(forKey: id) }
+        }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let early: WaitResult? = state.withLock { state in
                     if state.end != nil { return .ended }
-                    if state.cancelled.remove(id) != nil { return .cancelled }
+                    if let early = state.early[id] { return early }
                     state.waiters[id] = continuation
                     return nil
                 }
@@ -300,8 +322,8 @@ final class ProcessRecord: Sendable {
             if let waiter = state.waiters.removeValue(forKey: id) {
                 return waiter as CheckedContinuation<WaitResult, Never>?
             }
-            // Cancelled before it began to wait.
-            if state.end == nil { state.cancelled.insert(id) }
+            // Before it began to wait. The first word counts: a time that is over is no cancellation.
+            if state.end == nil, state.early[id] == nil { state.early[id] = result }
             return nil
         }
         continuation?.resume(returning: result)
