@@ -12,6 +12,8 @@ public enum ForkServer {
         var preloadTimeout: Duration = .seconds(60)
     }
 
+    static let maximumSpares = 64
+
     private static let stored = Mutex(Configuration())
 
     static var configuration: Configuration {
@@ -24,7 +26,7 @@ public enum ForkServer {
     /// here. They are refilled after a start, not during it. Values are kept between 0 and 64.
     public static var spares: Int {
         get { stored.withLock { $0.spares } }
-        set { stored.withLock { $0.spares = min(max(newValue, 0), 64) } }
+        set { stored.withLock { $0.spares = min(max(newValue, 0), maximumSpares) } }
     }
 
     /// Runs `body` in the server before it forks anybody: load a model, warm a cache; children share it copy-on-write.

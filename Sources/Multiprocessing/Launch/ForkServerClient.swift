@@ -101,30 +101,28 @@ final class ForkServerClient: Sendable {
         do {
             try sendPreload(preload, &state)
         } catch {
-            // It may still be in the hook, and would stay there.
-            ForkServerClient.kill(state.pid)
             forgetServer(&state)
             throw error
         }
     }
 
     private func sendPreload(_ job: [UInt8], _ state: inout State) throws {
-        do throws(Errno) {
+        let timeout = ForkServer.configuration.preloadTimeout
+        let reply: ForkServerReply?
+        do {
             try ForkServerRequest.preload(job).send(over: state.control!.descriptor)
-        } catch {
+            let interest = Interest(state.control!.descriptor.number)
+            guard try waitUntilReady(interest, deadline: Deadline(after: timeout)) else {
+                throw ProcessError(.timedOut, "The preload hook took longer than \(timeout)")
+            }
+            guard let packet = try state.control!.descriptor.receive(wait: false) else {
+                throw ProcessError(.startFailed, "The preload hook ended the fork server")
+            }
+            reply = ForkServerReply(packet)
+        } catch let error as Errno {
             throw ProcessError(.startFailed, "The fork server could not be given its preload hook", errno: error)
         }
-        let deadline = Deadline(after: ForkServer.configuration.preloadTimeout)
-        guard try waitUntilReady(Interest(state.control!.descriptor.number), deadline: deadline) else {
-            throw ProcessError(
-                .timedOut,
-                "The preload hook took longer than \(ForkServer.configuration.preloadTimeout)"
-            )
-        }
-        guard let packet = try state.control!.descriptor.receive(wait: false) else {
-            throw ProcessError(.startFailed, "The preload hook ended the fork server")
-        }
-        switch ForkServerReply(packet) {
+        switch reply {
         case .preloaded: return
         case .preloadFailed(let message): throw ProcessError(.startFailed, message)
         default: throw ProcessError(.startFailed, "The fork server answered out of turn")
@@ -164,7 +162,6 @@ final class ForkServerClient: Sendable {
         do throws(Errno) {
             guard try waitUntilReady(Interest(state.control!.descriptor.number), deadline: deadline) else {
                 // A server that is stopped or stuck is of no use to anybody.
-                ForkServerClient.kill(state.pid)
                 forgetServer(&state)
                 throw .timedOut
             }
@@ -172,7 +169,10 @@ final class ForkServerClient: Sendable {
                 forgetServer(&state)
                 return
             }
-            switch note(ForkServerReply(packet), &state) {
+            let reply = note(ForkServerReply(packet), &state)
+            // An earlier request's fork may have failed, and this one's succeed: the last answer decides.
+            guard state.outstanding == 0, state.ready.isEmpty else { return }
+            switch reply {
             case .failed(let code): throw Errno(rawValue: code)
             case .lost: throw .tooManyOpenFiles
             default: return
@@ -199,17 +199,16 @@ final class ForkServerClient: Sendable {
         return reply
     }
 
-    /// Lets go of the server. What it has forked meanwhile is still announced on its way out, and has to be reaped here: the
+    /// Lets go of the server, and ends it: one that is stopped, or busy in a hook, would not see its channel close. What it has forked meanwhile is still announced on its way out, and has to be reaped here: the
     /// monitor listens to the end.
     private func forgetServer(_ state: inout State) {
         guard let control = state.control else { return }
         state.control = nil
         state.outstanding = 0
+        if let isRunning = try? ChildControl.peek(state.pid) == nil, isRunning {
+            try? ChildControl.signal(state.pid, SignalNumber.kill)
+        }
         Runtime.current.monitor.reapAnnounced(over: control)
         Runtime.current.monitor.reapLater(state.pid)
-    }
-
-    private static func kill(_ pid: Int32) {
-        try? ChildControl.signal(pid, SignalNumber.kill)
     }
 }

@@ -48,7 +48,7 @@ struct Launcher {
     private func launchByForkServer(_ job: JobBytes, _ errors: ErrorPipe) throws -> (Int32, SharedDescriptor) {
         let server = Runtime.current.forkServer
         // A process that was kept ready may have died meanwhile: then the next one is taken.
-        for _ in 0..<8 {
+        for _ in 0..<(ForkServer.maximumSpares + 8) {
             let ready = try server.take(deadline: Deadline(after: .seconds(30)))
             let channel = SharedDescriptor(Descriptor(owning: ready.channel))
             do throws(SendFailure) {
