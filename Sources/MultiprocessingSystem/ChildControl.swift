@@ -59,8 +59,8 @@ public enum ChildControl {
     /// Starts `path` in a process group of its own, with default signals and just the descriptors named.
     public static func spawn(
         _ path: String,
-        arguments: [String],
-        environment: [String],
+        arguments: [[UInt8]],
+        environment: [[UInt8]],
         passing descriptors: [(source: CInt, target: CInt)]
     ) throws(Errno) -> CInt {
         let sources = descriptors.map(\.source)
@@ -100,14 +100,15 @@ public enum ChildControl {
 
 /// Calls `body` with a null-terminated array of C strings.
 private func withCStrings<R>(
-    _ strings: [String],
+    _ strings: [[UInt8]],
     _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
 ) -> R {
     var storage: [CChar] = []
     var offsets: [Int] = []
     for string in strings {
         offsets.append(storage.count)
-        storage.append(contentsOf: string.utf8CString)
+        storage.append(contentsOf: string.lazy.map { CChar(bitPattern: $0) })
+        storage.append(0)
     }
     return storage.withUnsafeMutableBufferPointer { storage in
         var pointers: [UnsafeMutablePointer<CChar>?] = offsets.map { storage.baseAddress! + $0 }

@@ -12,19 +12,25 @@ public enum ThisProcess {
     public static var threadIdentifier: CInt { _mp_thread_id() }
 
     /// The arguments the program was started with.
-    public static var arguments: [String] {
-        (0..<_mp_argument_count()).compactMap { _mp_argument($0).map { String(cString: $0) } }
+    ///
+    /// Bytes, as all that is handed on as it is: arguments and variables need not be UTF-8, and a String would mend them.
+    public static var arguments: [[UInt8]] {
+        (0..<_mp_argument_count()).compactMap { _mp_argument($0).map(bytes(of:)) }
     }
 
-    /// The environment, as `NAME=value` strings. Not safe against a concurrent setenv(3), like getenv(3).
-    public static var environment: [String] {
+    /// The environment, as the bytes of `NAME=value`. Not safe against a concurrent setenv(3), like getenv(3).
+    public static var environment: [[UInt8]] {
         guard var entry = _mp_environment() else { return [] }
-        var strings: [String] = []
+        var entries: [[UInt8]] = []
         while let string = entry.pointee {
-            strings.append(String(cString: string))
+            entries.append(bytes(of: string))
             entry += 1
         }
-        return strings
+        return entries
+    }
+
+    private static func bytes(of string: UnsafePointer<CChar>) -> [UInt8] {
+        Array(UnsafeRawBufferPointer(start: string, count: strlen(string)))
     }
 
     /// A number that changes when the environment does.
@@ -35,6 +41,14 @@ public enum ThisProcess {
     /// Sets or removes a variable.
     public static func setEnvironment(_ name: String, _ value: String?) {
         if let value { setenv(name, value, 1) } else { unsetenv(name) }
+    }
+
+    /// Sets a variable from the bytes of `NAME=value`; anything else is left out.
+    public static func setEnvironment(entry: [UInt8]) {
+        guard let split = entry.firstIndex(of: UInt8(ascii: "=")), !entry.contains(0) else { return }
+        let name = (entry[..<split] + [0]).map { CChar(bitPattern: $0) }
+        let value = (entry[(split + 1)...] + [0]).map { CChar(bitPattern: $0) }
+        setenv(name, value, 1)
     }
 
     /// Removes every variable.
@@ -139,6 +153,11 @@ public enum ThisProcess {
         }
     }
 
+    /// Keeps a descriptor from programs that are started later.
+    public static func setCloseOnExec(_ number: CInt) {
+        _ = _mp_set_cloexec(number, true)
+    }
+
     /// Closes every descriptor from `first` to `last`.
     public static func closeRange(_ first: CInt, _ last: CInt = .max) {
         _ = _mp_close_range(first, last)
@@ -163,7 +182,7 @@ public enum ThisProcess {
 
     /// Flushes stdio's buffers.
     public static func flushStandardIO() {
-        _mp_flush_stdio()
+        _ = _mp_flush_stdio()
     }
 
     /// Has `body` called when the process leaves by a return from `main` or by `exit`.

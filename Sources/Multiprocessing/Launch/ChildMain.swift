@@ -48,10 +48,7 @@ enum ChildMain {
     private static func apply(_ settings: LaunchSettings) throws {
         if let whole = settings.wholeEnvironment {
             ThisProcess.clearEnvironment()
-            for entry in whole {
-                guard let split = entry.firstIndex(of: "=") else { continue }
-                ThisProcess.setEnvironment(String(entry[..<split]), String(entry[entry.index(after: split)...]))
-            }
+            for entry in whole { ThisProcess.setEnvironment(entry: entry) }
         }
         for (name, value) in settings.environment { ThisProcess.setEnvironment(name, value) }
         if let path = settings.workingDirectory {

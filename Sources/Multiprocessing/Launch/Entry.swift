@@ -3,6 +3,8 @@ internal import MultiprocessingSystem
 /// Where a re-executed copy of this program arrives, before `main`. Called by the constructor; must not return.
 @c(_mp_swift_entry)
 func enterRole(_ role: UnsafePointer<CChar>) {
+    // Executing this program left them open across exec: a program that a body starts, and leaves behind, would hold them.
+    for number in [ThisProcess.channelNumber, ThisProcess.lifelineNumber] { ThisProcess.setCloseOnExec(number) }
     switch String(cString: role) {
     case ProcessRole.forkServer.rawValue:
         ForkServerMain.run(control: ThisProcess.channelNumber, lifeline: ThisProcess.lifelineNumber)

@@ -35,7 +35,7 @@ struct ParentIdentity: Sendable {
 /// The part of the options that a child has to apply to itself.
 struct LaunchSettings: Codable, Sendable {
     /// All variables, when they differ from what the process was forked with.
-    var wholeEnvironment: [String]?
+    var wholeEnvironment: [[UInt8]]?
     var environment: [String: String?]
     var workingDirectory: String?
     var affinity: [Int]?
@@ -47,7 +47,7 @@ struct LaunchSettings: Codable, Sendable {
     var blockedSignals: [Int32]
 
     /// Nil if there is nothing to apply.
-    init?(_ options: ProcessOptions, wholeEnvironment: [String]?) {
+    init?(_ options: ProcessOptions, wholeEnvironment: [[UInt8]]?) {
         self.wholeEnvironment = wholeEnvironment
         environment = options.environment
         workingDirectory = options.workingDirectory?.string

@@ -11,12 +11,12 @@ enum Reexecution {
         executable: String?,
         channel: CInt,
         lifeline: CInt,
-        environment: [String]
+        environment: [[UInt8]]
     ) throws(Errno) -> Int32 {
         var environment = environment
-        environment.append("\(ThisProcess.entryVariable)=\(role.rawValue)")
-        if !environment.contains(where: { $0.hasPrefix("SWIFT_BACKTRACE=") }) {
-            environment.append("SWIFT_BACKTRACE=\(backtraceSettings)")
+        environment.append(Array("\(ThisProcess.entryVariable)=\(role.rawValue)".utf8))
+        if !environment.contains(where: { $0.starts(with: "SWIFT_BACKTRACE=".utf8) }) {
+            environment.append(Array("SWIFT_BACKTRACE=\(backtraceSettings)".utf8))
         }
         // Closed standard streams become /dev/null: descriptors 0 to 2 are never anything else in a child.
         let null = try Descriptor(opening: "/dev/null", flags: 2)

@@ -100,6 +100,6 @@ enum Rehearsal {
         options.limits = [.coreSize(0)]
         (options.group, options.user) = (0, 0)
         (options.ignoredSignals, options.blockedSignals) = ([0], [0])
-        return LaunchSettings(options, wholeEnvironment: [""])
+        return LaunchSettings(options, wholeEnvironment: [[0]])
     }
 }
