@@ -37,7 +37,8 @@ extension Descriptor {
         let file = try memoryFile(named: "multiprocessing")
         for part in parts {
             let error: Errno? = part.withUnsafeBytes { raw in
-                do throws(Errno) { try file.writeAll(raw) } catch { return error }
+                guard let base = raw.baseAddress else { return nil }
+                do throws(Errno) { _ = try check(_mp_fill(file.number, base, raw.count)) } catch { return error }
                 return nil
             }
             if let error { throw error }

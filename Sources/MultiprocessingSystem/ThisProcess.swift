@@ -182,7 +182,7 @@ public enum ThisProcess {
 
     /// Flushes stdio's buffers.
     public static func flushStandardIO() {
-        _ = _mp_flush_stdio()
+        _mp_flush_stdio()
     }
 
     /// Has `body` called when the process leaves by a return from `main` or by `exit`.

@@ -196,19 +196,24 @@ int64_t _mp_file_size(int fd) {
     return fstat(fd, &info) < 0 ? -errno : info.st_size;
 }
 
-// SIGPIPE goes to the writing thread: blocked there for the moment of the write, and taken back if it came.
-void _mp_write_quietly(int fd, const void *bytes, size_t count) {
-    sigset_t pipe, before, pending;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
+// SIGPIPE and SIGXFSZ go to the writing thread: blocked there for the moment of the write, and taken back if they came.
+static int64_t write_without(int signal, int refusal, int fd, const void *bytes, size_t count) {
+    sigset_t only, before, pending;
+    sigemptyset(&only);
+    sigaddset(&only, signal);
     sigpending(&pending);
-    int was_pending = sigismember(&pending, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    if (_mp_write_all(fd, bytes, count) == -EPIPE && !was_pending) {
+    int was_pending = sigismember(&pending, signal);
+    pthread_sigmask(SIG_BLOCK, &only, &before);
+    int64_t result = _mp_write_all(fd, bytes, count);
+    if (result == -refusal && !was_pending) {
         struct timespec now = {0, 0};
-        while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR) {}
+        while (sigtimedwait(&only, NULL, &now) < 0 && errno == EINTR) {}
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
 }
 
 int _mp_shutdown_sending(int fd) { return shutdown(fd, SHUT_WR) < 0 ? -errno : 0; }
+void _mp_write_quietly(int fd, const void *bytes, size_t count) { write_without(SIGPIPE, EPIPE, fd, bytes, count); }
+
+int64_t _mp_fill(int fd, const void *bytes, size_t count) { return write_without(SIGXFSZ, EFBIG, fd, bytes, count); }

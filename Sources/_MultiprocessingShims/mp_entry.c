@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "mp_entry.h"
+#include "mp_process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,8 @@ void _mp_keep_entry(void) {}
 // uses) has run by then.
 static void leave(int status, void *unused) {
     (void)unused;
-    fflush(NULL);
-    _exit(status);
+    // Where a thread waits on standard input, exit's own way of flushing, which takes no locks, has to do it.
+    if (_mp_flush_stdio()) _exit(status);
 }
 
 // Runs before `main`, and in a process that we re-executed never returns: user code in `main` must not run there.

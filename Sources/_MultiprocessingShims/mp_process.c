@@ -268,7 +268,20 @@ int _mp_thread_count(void) {
     return count;
 }
 
-void _mp_flush_stdio(void) { fflush(NULL); }
+
+bool _mp_flush_stdio(void) {
+    // fflush(NULL) takes the lock of every stream, and a thread that waits for input holds standard input's as long.
+    bool all = ftrylockfile(stdin) == 0;
+    if (all) {
+        fflush(NULL);
+        funlockfile(stdin);
+    } else {
+        fflush(stdout);
+        fflush(stderr);
+    }
+    return all;
+}
+
 void _mp_exit_now(int code) { _exit(code); }
 void _mp_exit_with_handlers(int code) { exit(code); }
 

@@ -97,6 +97,8 @@ int _mp_thread_count(void);
 void *_Nullable _mp_map(int fd, size_t count, bool writable, bool populate);
 int _mp_unmap(void *address, size_t count);
 int64_t _mp_write_all(int fd, const void *bytes, size_t count);
+/// The same into a file of ours: beyond the limit on file sizes it is -EFBIG, without SIGXFSZ.
+int64_t _mp_fill(int fd, const void *bytes, size_t count);
 int64_t _mp_file_size(int fd);
 /// Writes what can be written; a broken pipe raises no SIGPIPE.
 void _mp_write_quietly(int fd, const void *bytes, size_t count);
@@ -105,7 +107,8 @@ void _mp_write_quietly(int fd, const void *bytes, size_t count);
 /// Serves Dispatch's main queue (so `@MainActor` code) on the calling main thread, for ever.
 void _mp_serve_main_queue(void) __attribute__((noreturn));
 
-void _mp_flush_stdio(void);
+/// Flushes every stream, or only standard output and error (false) while another thread waits on standard input.
+bool _mp_flush_stdio(void);
 void _mp_exit_now(int code) __attribute__((noreturn));
 void _mp_exit_with_handlers(int code) __attribute__((noreturn));
 /// Turns the calling process's ending by signal `n` into exactly that: default disposition, unblocked, raised.
