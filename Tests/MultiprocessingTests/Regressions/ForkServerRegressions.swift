@@ -1,0 +1,80 @@
+import Glibc
+import Multiprocessing
+import SystemPackage
+import Testing
+
+extension ProcessTests {
+    /// Fork servers that left something behind, or were given up too early.
+    @Suite struct ForkServerRegressions {
+        /// Processes whose announcement was under way when the server was let go were reaped by nobody.
+        @Test func stopLeavesNoZombies() async throws {
+            try await isolated {
+                for _ in 0..<20 {
+                    let child = try ChildProcess {}
+                    try child.start()
+                    ForkServer.stop()
+                    try child.join()
+                }
+                let left = eventually { childrenOfThisProcess().isEmpty }
+                try check(left, "left: \(childrenOfThisProcess())")
+            }
+        }
+
+        /// Nor did its server end when a preload hook did not end in time.
+        @Test func endlessPreloadHook() async throws {
+            try await isolated {
+                try ForkServer.preload(timeout: .milliseconds(200)) { sleepForever() }
+                for _ in 0..<2 {
+                    let child = try ChildProcess {}
+                    try check(throws: .timedOut) { try child.start() }
+                }
+                let left = eventually { childrenOfThisProcess().isEmpty }
+                try check(left, "left: \(childrenOfThisProcess())")
+                ForkServer.removePreload()
+                let child = try ChildProcess { 4 }
+                try child.start()
+                try check(child.waitForValue(timeout: .seconds(10)), is: 4)
+            }
+        }
+
+        /// After eight dead processes a start gave up.
+        @Test func manyDeadSpares() async throws {
+            try await isolated {
+                ForkServer.spares = 12
+                for _ in 0..<2 {
+                    let child = try ChildProcess {}
+                    try child.start()
+                    try child.join()
+                    pause(.milliseconds(300))
+                }
+                let spares = childrenOfThisProcess().filter { $0 != ForkServer.processIdentifier }
+                try check(spares.count > 8, "only \(spares.count) were ready")
+                for spare in spares { kill(spare, SIGKILL) }
+                pause(.milliseconds(200))
+                let child = try ChildProcess { 4 }
+                try child.start()
+                try check(child.waitForValue(timeout: .seconds(10)), is: 4)
+            }
+        }
+
+        /// The monitor spun on the closed descriptor of a reaped process while a forked copy held its open file.
+        @Test func monitorSleepsBesideForkedCopy() async throws {
+            try await isolated {
+                let first = try ChildProcess {}
+                try first.start()
+                try first.join()
+                pause(.milliseconds(200))
+                ForkServer.stop()
+                let copy = try ChildProcess(startMethod: .fork) { sleepForever() }
+                try copy.start()
+                pause(.milliseconds(200))
+                let before = clock()
+                pause(.milliseconds(500))
+                let used = clock() - before
+                try copy.kill()
+                try copy.join()
+                try check(used < 200_000, "\(used) µs of processor time in half a second")
+            }
+        }
+    }
+}
