@@ -55,10 +55,10 @@ enum Family {
                 options.startMethod = method
                 options.descriptors = [FileDescriptor(rawValue: gate)]
                 let deep = try ChildProcess(options: options) {
-                    let deeper = try ChildProcess(startMethod: method) {
-                        say("pid \(getpid())")
-                        while true { sleep(1000) }
-                    }
+                    var options = ProcessOptions()
+                    options.startMethod = method
+                    options.descriptors = [FileDescriptor(rawValue: gate)]
+                    let deeper = try ChildProcess(options: options) { arrive(gate) }
                     try deeper.start()
                     arrive(gate)
                 }
@@ -68,9 +68,11 @@ enum Family {
         )
         for child in children { try child.start() }
         if let server = ForkServer.processIdentifier { say("pid \(server)") }
-        // One byte from each child and from the grandchild.
+        // One byte from each child, from the grandchild and from its child.
         var byte: UInt8 = 0
-        for _ in 0...children.count { require(read(pipe.readEnd.rawValue, &byte, 1) == 1, "a child did not arrive") }
+        for _ in 0..<(children.count + 2) {
+            require(read(pipe.readEnd.rawValue, &byte, 1) == 1, "a child did not arrive")
+        }
         pause(milliseconds: 20)
         say("ready")
         end(ending, children)
