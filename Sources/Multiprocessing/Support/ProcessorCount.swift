@@ -15,7 +15,8 @@ enum ProcessorCount {
     static let override = "SWIFT_MULTIPROCESSING_CPU_COUNT"
 
     static func current() -> Int {
-        for entry in ThisProcess.environment.map({ String(decoding: $0, as: UTF8.self) }) where entry.hasPrefix(override + "=") {
+        for entry in ThisProcess.environment.map({ String(decoding: $0, as: UTF8.self) })
+        where entry.hasPrefix(override + "=") {
             if let count = Int(entry.dropFirst(override.utf8.count + 1)), count > 0 { return count }
         }
         let allowed = (try? ThisProcess.affinity().count) ?? 1

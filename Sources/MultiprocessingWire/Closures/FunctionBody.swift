@@ -36,7 +36,9 @@ struct AsynchronousBody<Result>: FunctionBody {
 
     static var isAsync: Bool { true }
     func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces { throw Self.mustSuspend }
-    func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces { try await ResultCoding.encode(function()) }
+    func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces {
+        try await ResultCoding.encode(function())
+    }
     static var signature: [any Any.Type] { [Result.self] }
 }
 

@@ -70,7 +70,9 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
         var content = Array(try sample(1)[20...])
         // One image is listed first: its name is empty, and its identity follows.
         content[2] ^= 1
-        let error = #expect(throws: ClosureError.self) { _ = try Job(decoding: EncodedPieces(ClosureWriter.seal(content))) }
+        let error = #expect(throws: ClosureError.self) {
+            _ = try Job(decoding: EncodedPieces(ClosureWriter.seal(content)))
+        }
         #expect(error?.code == .differentBuild)
     }
 
@@ -79,7 +81,9 @@ private func sample<T: Codable & Sendable & Hashable>(_ generic: T) throws -> [U
         writer.put(1)
         writer.put("libnowhere.so")
         for _ in 0..<20 { writer.put(byte: 0) }
-        let error = #expect(throws: ClosureError.self) { _ = try Job(decoding: EncodedPieces(ClosureWriter.seal(writer.body))) }
+        let error = #expect(throws: ClosureError.self) {
+            _ = try Job(decoding: EncodedPieces(ClosureWriter.seal(writer.body)))
+        }
         #expect(error?.code == .imageNotLoaded)
         #expect(error?.description.contains("libnowhere.so") == true)
     }
