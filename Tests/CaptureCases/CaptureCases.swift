@@ -594,7 +594,7 @@ let refusalCases: [CaptureCase] = [
     },
     CaptureCase("refuses an object that is not Codable") { c in
         let p = opaque(Plain()), n = opaque(1)
-        try await expectRefusal("Plain", "Codable") { try await c.run { p.v } }
+        try await expectRefusal("Plain", "Codable", "or make it in the body") { try await c.run { p.v } }
         try await expectRefusal("Plain", "Codable") { try await c.run { p.v + n } }
     },
     CaptureCase("refuses pointers") { c in
@@ -604,15 +604,17 @@ let refusalCases: [CaptureCase] = [
     CaptureCase("refuses weak and unowned references") { c in
         let o = opaque(Animal(legs: 1))
         weak let w = o
-        try await expectRefusal("Animal", "weak") { try await c.run { w?.legs } }
-        try await expectRefusal("Animal", "unowned") { try await c.run { [unowned o] in o.legs } }
+        try await expectRefusal("Animal", "a weak", "capture the object itself") { try await c.run { w?.legs } }
+        try await expectRefusal("Animal", "an unowned") { try await c.run { [unowned o] in o.legs } }
     },
     CaptureCase("refuses key paths") { c in
         let k = opaque(\Point.y); let p = opaque(Point(x: 0, y: 0))
         try await expectRefusal("KeyPath", "closure") { try await c.run { p[keyPath: k] } }
     },
     CaptureCase("refuses actors") { c in
-        try await expectRefusal("SomeActor", "actor") { try await SomeActor().send(c) }
+        try await expectRefusal("SomeActor", "actor", "capture what the body needs of it") {
+            try await SomeActor().send(c)
+        }
         try expect(await SomeActor().send2(c), 1)
     },
     CaptureCase("refuses existentials of what is not Codable") { c in

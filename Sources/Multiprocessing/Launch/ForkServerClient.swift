@@ -95,7 +95,7 @@ final class ForkServerClient: Sendable {
             state.control = control
             state.outstanding = 0
         } catch {
-            throw ProcessError(.startFailed, "The fork server could not be started", errno: error)
+            throw Reexecution.failure("The fork server could not be started", error)
         }
         guard let preload = configuration.preload else { return }
         do {

@@ -78,7 +78,7 @@ struct Launcher {
                 environment: ThisProcess.environment
             )
         } catch {
-            throw ProcessError(.startFailed, "\(name) could not be executed", errno: error)
+            throw Reexecution.failure("\(name) could not be executed", error, executable: options.executable?.string)
         }
         do throws(SendFailure) {
             try send(job, over: channel.descriptor, errors, hasCurrentEnvironment: true)

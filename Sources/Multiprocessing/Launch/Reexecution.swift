@@ -33,6 +33,12 @@ enum Reexecution {
         )
     }
 
+    /// The error for a start that the system refused, with the cause that `errno` alone does not tell.
+    static func failure(_ what: String, _ errno: Errno, executable: String? = nil) -> ProcessError {
+        let needsProc = errno == .noSuchFileOrDirectory && executable == nil
+        return ProcessError(.startFailed, needsProc ? "\(what) (is /proc mounted?)" : what, errno: errno)
+    }
+
     /// What the Swift runtime is to do when a child traps: write the frames of the faulting thread to standard error, from
     /// where they get into the crash report. A program's own setting goes before ours.
     private static let backtraceSettings =

@@ -82,7 +82,8 @@ extension CaptureKind {
             let type = environment.resolve(name.start, length: name.length - 2)
             throw .refused(
                 type.map { "\($0)" } ?? "a reference",
-                "is captured as a \(how) reference, which means nothing elsewhere"
+                "is captured as \(how == "weak" ? "a" : "an") \(how) reference, which means nothing elsewhere",
+                remedy: "capture the object itself, or what the body needs of it"
             )
         }
         if let builtin = try CaptureKind.builtin(name) {

@@ -84,6 +84,10 @@ public struct ClosureError: Error, Sendable, CustomStringConvertible {
 
 extension ClosureError {
     static let passAsArgument = "pass it as an argument: ChildProcess(arguments: x) { x in … }"
+    /// For what an argument cannot be either, unless it is part of a value that can.
+    static let makeCodable =
+        "make it Codable, or capture only what the body needs of it, or make it in the body;"
+        + " if it belongs to a Codable value, " + passAsArgument
 
     static func refused(_ subject: String, _ reason: String, remedy: String = passAsArgument) -> ClosureError {
         ClosureError(.notTransferable, subject, reason: reason, remedy: remedy)

@@ -42,7 +42,7 @@ extension ClosureWriter {
                 try writer.put(function: FunctionWords(at: start), isAsync: isAsync)
             }
         default:
-            throw .refused("\(T.self)", "is not Codable", remedy: "make it Codable, or " + ClosureError.passAsArgument)
+            throw .refused("\(T.self)", "is not Codable", remedy: ClosureError.makeCodable)
         }
     }
 
@@ -97,7 +97,11 @@ extension ClosureWriter {
         let type: any Any.Type = Swift.type(of: object)
         guard let codable = type as? any Codable.Type else {
             if object is any Actor {
-                throw .refused("\(type)", "is an actor, whose state stays in its process")
+                throw .refused(
+                    "\(type)",
+                    "is an actor, whose state stays in its process",
+                    remedy: "capture what the body needs of it: let x = await actor.x"
+                )
             }
             if type is AnyKeyPath.Type {
                 throw .refused(
@@ -109,7 +113,7 @@ extension ClosureWriter {
             throw .refused(
                 "\(type)",
                 "is a class that is not Codable (or the storage of a struct that holds nothing else)",
-                remedy: "make it Codable, or " + ClosureError.passAsArgument
+                remedy: ClosureError.makeCodable
             )
         }
         func open<C: Codable>(_: C.Type) throws(ClosureError) { try put(object as! C, as: C.self) }
