@@ -32,6 +32,12 @@ enum ChildBody {
         switch result {
         case .success(let bytes):
             outcome = .value(.pieces(bytes.pieces))
+        case .failure(let error as ClosureError):
+            // A type can promise to travel where its value cannot: an existential, or what its own coding refuses.
+            status = 1
+            let failure = SetupFailure(message: "an argument or the result cannot travel: \(error)", errno: nil, cannotTravel: true)
+            if plan.printsErrors { printError(error, process: plan.identity.name) }
+            outcome = .notSetUp(.pieces([(try? BinaryEncoder().encode(failure)) ?? []]))
         case .failure(let error):
             status = 1
             if plan.printsErrors { printError(error, process: plan.identity.name) }

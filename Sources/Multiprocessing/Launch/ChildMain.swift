@@ -52,7 +52,7 @@ enum ChildMain {
         }
         for (name, value) in settings.environment { ThisProcess.setEnvironment(name, value) }
         if let path = settings.workingDirectory {
-            try attempt("change the working directory to \(path)") { () throws(Errno) in
+            try attempt("change the working directory to \(path.debugDescription)") { () throws(Errno) in
                 try ThisProcess.changeDirectory(to: path)
             }
         }

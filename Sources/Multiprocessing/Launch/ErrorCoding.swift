@@ -4,7 +4,6 @@ internal import MultiprocessingWire
 /// Errors on their way from a child: with their type where it is `Codable`, else as ``RemoteError``.
 enum ErrorCoding {
     static func encode(_ error: any Error) -> [UInt8] {
-        // An error of ours that says why something could not travel is worth more than its description as a stranger's.
         ErrorBox.encode(error)
     }
 

@@ -14,6 +14,8 @@ struct Launcher {
 
     func launch<Success>(_ work: Work<Success>) throws -> ProcessRecord {
         MemoryEvents.noteBaseline()
+        // What this process printed before a start comes before what the child prints.
+        ThisProcess.flushStandardIO()
         let errors = try ErrorPipe(relays: options.standardError.isRelay)
         let (pid, channel): (Int32, SharedDescriptor)
         switch work.form {
@@ -99,8 +101,6 @@ struct Launcher {
             let lifeline = try Runtime.current.lifelineNumber()
             let hold = try Runtime.current.lifelineHold()
             let ends = try Descriptor.socketPairNumbers()
-            // What this process printed and did not flush would otherwise be printed by both.
-            ThisProcess.flushStandardIO()
             let pid: CInt
             do throws(Errno) {
                 pid = try Runtime.current.monitor.whilePaused { () throws(Errno) in

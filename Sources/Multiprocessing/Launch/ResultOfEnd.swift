@@ -21,7 +21,7 @@ extension ProcessRecord.End {
             let failure = try content.withBytes { try BinaryDecoder().decode(SetupFailure.self, from: $0) }
             throw ProcessError(
                 failure.cannotTravel ? .cannotTravel : .setupFailed,
-                "\(record.name) could not be set up: \(failure.message)",
+                "\(record.name): \(failure.message)",
                 errno: failure.errno.map { Errno(rawValue: $0) }
             )
         case nil:
