@@ -109,7 +109,7 @@ private func leaveBehindSleeper(seconds: Int) throws {
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
-    posix_spawnattr_setflags(&attributes, 0x80 /* POSIX_SPAWN_SETSID */)
+    posix_spawnattr_setflags(&attributes, 0x80)  // POSIX_SPAWN_SETSID
     var pid: pid_t = 0
     let words: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("\(seconds)"), nil]
     try check(posix_spawn(&pid, "/bin/sleep", nil, &attributes, words, environ), is: 0)
