@@ -66,11 +66,13 @@ final class Monitor: Sendable {
         state.withLock { $0.stalled[token] = record }
     }
 
-    /// Reaps a child that nobody holds, now or when it ends.
+    /// Ends and reaps a child that nobody holds.
     func reapLater(_ pid: Int32) {
         guard pid > 0 else { return }
         do {
             if try ChildControl.reap(pid) != nil { return }
+            // A forked copy of this process may hold our end of its channel: then it sees no end of file.
+            try ChildControl.signal(pid, SignalNumber.kill)
             let poller = try startIfNeeded()
             let end = SharedDescriptor(try ChildControl.pidDescriptor(pid))
             let token = state.withLock { state in

@@ -37,6 +37,23 @@ extension ProcessTests {
             }
         }
 
+        /// A forked copy holds the channels of processes that are ready: they saw no end of file.
+        @Test func stopBesideForkedCopy() async throws {
+            try await isolated {
+                let first = try ChildProcess {}
+                try first.start()
+                try first.join()
+                pause(.milliseconds(200))
+                let copy = try ChildProcess(startMethod: .fork) { sleepForever() }
+                try copy.start()
+                ForkServer.stop()
+                let left = eventually(within: .seconds(2)) { childrenOfThisProcess() == [copy.processIdentifier!] }
+                try check(left, "left: \(childrenOfThisProcess())")
+                try copy.kill()
+                try copy.join()
+            }
+        }
+
         /// After eight dead processes a start gave up.
         @Test func manyDeadSpares() async throws {
             try await isolated {
