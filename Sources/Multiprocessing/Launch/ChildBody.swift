@@ -35,9 +35,8 @@ enum ChildBody {
         case .failure(let error as ClosureError):
             // A type can promise to travel where its value cannot: an existential, or what its own coding refuses.
             status = 1
-            let failure = SetupFailure(message: "an argument or the result cannot travel: \(error)", errno: nil, cannotTravel: true)
             if plan.printsErrors { printError(error, process: plan.identity.name) }
-            outcome = .notSetUp(.pieces([(try? BinaryEncoder().encode(failure)) ?? []]))
+            outcome = refusal("an argument or the result cannot travel: \(error)")
         case .failure(let error):
             status = 1
             if plan.printsErrors { printError(error, process: plan.identity.name) }
@@ -48,15 +47,17 @@ enum ChildBody {
             try outcome.send(over: channel)
         } catch {
             // A result too large for this process's limits must not look like a body without a value.
-            let failure = ProcessError(
-                .cannotTravel,
-                "The result could not be sent to the parent",
-                errno: error as? Errno
-            )
-            try? Outcome.failure(.pieces([ErrorCoding.encode(failure)])).send(over: channel)
+            let reason = (error as? Errno).map { ": \($0) (errno \($0.rawValue))" } ?? ""
+            try? refusal("the result could not be sent\(reason)").send(over: channel)
             status = 1
         }
         return status
+    }
+
+    /// Says that the body ran and its value stays here.
+    private static func refusal(_ message: String) -> Outcome {
+        let failure = SetupFailure(message: message, errno: nil, cannotTravel: true)
+        return .notSetUp(.pieces([(try? BinaryEncoder().encode(failure)) ?? []]))
     }
 
     private static func printError(_ error: any Error, process: String) {

@@ -16,11 +16,13 @@ final class ForkServerClient: Sendable {
     }
 
     private let state = Mutex(State())
+    /// How long a server may take to answer before another one is asked.
+    private static let patience: Duration = .seconds(5)
 
     /// A waiting process, and whether its environment is this process's as it is now.
     ///
-    /// With one ready, no system call. Without, waits for the server to fork one, at most `deadline`.
-    func take(deadline: Deadline) throws -> (pid: Int32, channel: CInt, environmentIsCurrent: Bool) {
+    /// With one ready, no system call. Without, waits for the server to fork one, some seconds at most.
+    func take() throws -> (pid: Int32, channel: CInt, environmentIsCurrent: Bool) {
         try state.withLock { state in
             for _ in 0..<4 {
                 if state.ready.isEmpty {
@@ -31,13 +33,13 @@ final class ForkServerClient: Sendable {
                     if missing > 0, !request(missing, &state) { continue }
                 }
                 while state.ready.isEmpty, state.control != nil {
-                    try awaitReply(&state, deadline: deadline)
+                    try awaitReply(&state, deadline: Deadline(after: Self.patience))
                 }
                 guard !state.ready.isEmpty else { continue }
                 let (pid, channel) = state.ready.removeFirst()
                 return (pid, channel, state.fingerprint == ThisProcess.environmentFingerprint)
             }
-            throw ProcessError(.startFailed, "The fork server died again and again")
+            throw ProcessError(.startFailed, "The fork server died, or did not answer, again and again")
         }
     }
 
@@ -161,9 +163,9 @@ final class ForkServerClient: Sendable {
     private func awaitReply(_ state: inout State, deadline: Deadline) throws {
         do throws(Errno) {
             guard try waitUntilReady(Interest(state.control!.descriptor.number), deadline: deadline) else {
-                // A server that is stopped or stuck is of no use to anybody.
+                // A server that is stopped or stuck is of no use to anybody; the next one may be.
                 forgetServer(&state)
-                throw .timedOut
+                return
             }
             guard let packet = try state.control!.descriptor.receive(wait: false) else {
                 forgetServer(&state)

@@ -51,7 +51,7 @@ struct Launcher {
         let server = Runtime.current.forkServer
         // A process that was kept ready may have died meanwhile: then the next one is taken.
         for _ in 0..<(ForkServer.maximumSpares + 8) {
-            let ready = try server.take(deadline: Deadline(after: .seconds(30)))
+            let ready = try server.take()
             let channel = SharedDescriptor(Descriptor(owning: ready.channel))
             do throws(SendFailure) {
                 try send(job, over: channel.descriptor, errors, hasCurrentEnvironment: ready.environmentIsCurrent)

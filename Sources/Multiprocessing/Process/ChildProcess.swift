@@ -83,7 +83,10 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
                 printsErrors: printsErrors
             )
             let record = try launcher.launch(work)
-            phase.withLock { $0 = .started(record) }
+            phase.withLock { phase in
+                // A close in the meantime holds.
+                if case .closed = phase { phase = .closed(record) } else { phase = .started(record) }
+            }
         } catch {
             phase.withLock { $0 = .fresh(work) }
             throw error

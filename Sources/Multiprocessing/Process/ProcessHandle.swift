@@ -146,7 +146,8 @@ extension ProcessHandle {
             // A stopped process would not even see the signal.
             try? record.signal(SignalNumber.resume)
             if await record.wait(timeout: record.terminationGrace) == .ended { return }
-            try? record.signal(SignalNumber.kill)
+            // Refused, for a process that took another user: then nothing here can end it.
+            do { try record.signal(SignalNumber.kill) } catch { return }
             _ = await record.wait(timeout: nil)
         }.value
     }

@@ -120,7 +120,10 @@ extension ProcessTests {
             }
         }
 
-        @Test(arguments: StartMethod.allCases) func manyThreadsStartAtOnce(method: StartMethod) async throws {
+        /// Not by `.fork`: a copy of a process with busy threads may begin with a lock that one of them held, which is why that
+        /// method is documented for programs with one thread.
+        @Test(arguments: [StartMethod.forkServer, .spawn]) func manyThreadsStartAtOnce(method: StartMethod) async throws
+        {
             try await isolated { @concurrent () async throws -> Void in
                 try await withThrowingTaskGroup(of: (Int, Int).self) { group in
                     for index in 0..<24 {
