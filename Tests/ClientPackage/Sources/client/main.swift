@@ -14,7 +14,7 @@ struct ProcessCarrier: Carrier {
         _ arguments: repeat each A,
         body: @escaping @Sendable (repeat each A) throws -> R
     ) async throws -> R {
-        try await ChildProcess.run(arguments: repeat each arguments, name: nil, body)
+        try await ChildProcess.run(arguments: repeat each arguments, body: body)
     }
 }
 
