@@ -8,6 +8,10 @@ func enterRole(_ role: UnsafePointer<CChar>) {
     switch String(cString: role) {
     case ProcessRole.forkServer.rawValue:
         ForkServerMain.run(control: ThisProcess.channelNumber, lifeline: ThisProcess.lifelineNumber)
+    case ProcessRole.boundForkServer.rawValue:
+        // It was for this process alone, not for programs that its children start.
+        ThisProcess.setEnvironment(Reexecution.bindNow, nil)
+        ForkServerMain.run(control: ThisProcess.channelNumber, lifeline: ThisProcess.lifelineNumber)
     case ProcessRole.child.rawValue:
         guard let lifelines = try? ChildMain.armLifelines(ThisProcess.lifelineNumber) else { ThisProcess.exitNow(0) }
         ThisProcess.closeRange(ThisProcess.lifelineNumber, ThisProcess.lifelineNumber)
@@ -20,5 +24,7 @@ func enterRole(_ role: UnsafePointer<CChar>) {
 /// What a program is re-executed as.
 enum ProcessRole: String {
     case forkServer = "1:server"
+    /// A fork server that was given ``Reexecution/bindNow``.
+    case boundForkServer = "1:server-bound"
     case child = "1:child"
 }

@@ -23,7 +23,7 @@ public enum ForkServer {
     /// How many processes are kept ready for the next starts; 0 forks each when it is needed.
     ///
     /// A waiting process costs little private memory (its pages are the server's until it writes to them) and one descriptor
-    /// here. They are refilled after a start, not during it. Values are kept between 0 and 64.
+    /// here. They are refilled when a child ends, and at once when the last one has been taken. Values are kept between 0 and 64.
     public static var spares: Int {
         get { stored.withLock { $0.spares } }
         set { stored.withLock { $0.spares = min(max(newValue, 0), maximumSpares) } }

@@ -43,9 +43,13 @@ final class ForkServerClient: Sendable {
         }
     }
 
-    /// Has the server make good what was taken. Two system calls.
-    func refill() {
-        state.withLock { state in
+    /// Has the server make good what was taken. Two system calls; none while somebody else deals with the server.
+    ///
+    /// When a child has ended, because a fork beside its first instructions would compete with them for the processors; at once
+    /// only when the last process that was ready has gone.
+    func refill(onlyIfEmpty: Bool) {
+        _ = state.withLockIfAvailable { state in
+            if onlyIfEmpty, !state.ready.isEmpty { return }
             drain(&state)
             guard state.control != nil else { return }
             let missing = ForkServer.configuration.spares - state.ready.count - state.outstanding

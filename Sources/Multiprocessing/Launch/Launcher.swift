@@ -41,7 +41,7 @@ struct Launcher {
             _ = try? record.waitBlocking(deadline: Deadline(after: .seconds(1)))
             throw error
         }
-        if method == .forkServer { Runtime.current.forkServer.refill() }
+        if method == .forkServer { Runtime.current.forkServer.refill(onlyIfEmpty: true) }
         return record
     }
 

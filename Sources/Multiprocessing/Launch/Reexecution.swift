@@ -14,6 +14,11 @@ enum Reexecution {
         environment: [[UInt8]]
     ) throws(Errno) -> Int32 {
         var environment = environment
+        var role = role
+        if role == .forkServer, !environment.contains(where: { $0.starts(with: "\(bindNow)=".utf8) }) {
+            environment.append(Array("\(bindNow)=1".utf8))
+            role = .boundForkServer
+        }
         environment.append(Array("\(ThisProcess.entryVariable)=\(role.rawValue)".utf8))
         if !environment.contains(where: { $0.starts(with: "SWIFT_BACKTRACE=".utf8) }) {
             environment.append(Array("SWIFT_BACKTRACE=\(backtraceSettings)".utf8))
@@ -38,6 +43,10 @@ enum Reexecution {
         let needsProc = errno == .noSuchFileOrDirectory && executable == nil
         return ProcessError(.startFailed, needsProc ? "\(what) (is /proc mounted?)" : what, errno: errno)
     }
+
+    /// Has the loader bind all symbols of the fork server at once, a millisecond more for one start. Otherwise each child binds
+    /// what it calls first, and with that copies a page of each library.
+    static let bindNow = "LD_BIND_NOW"
 
     /// What the Swift runtime is to do when a child traps: write the frames of the faulting thread to standard error, from
     /// where they get into the crash report. A program's own setting goes before ours.

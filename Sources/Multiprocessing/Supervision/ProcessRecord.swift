@@ -117,8 +117,8 @@ final class ProcessRecord: Sendable {
     /// Takes in whatever has happened. Does not wait.
     func service(byMonitor: Bool = false) {
         guard isOwn else { return }
-        let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>] in
-            guard state.end == nil else { return [] }
+        let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>]? in
+            guard state.end == nil else { return nil }
             // Only the monitor takes up retries without being woken; others leave the stream under its eye.
             if relayErrors(&state, mayUnwatch: byMonitor) == .stalled, byMonitor {
                 Runtime.current.monitor.retryRelay(self, token: state.token)
@@ -126,7 +126,7 @@ final class ProcessRecord: Sendable {
             readChannel(&state)
             return settleIfEnded(&state)
         }
-        for waiter in resumed { waiter.resume(returning: .ended) }
+        wake(resumed)
     }
 
     @discardableResult
@@ -178,11 +178,11 @@ final class ProcessRecord: Sendable {
     }
 
     /// Settles the end, if it has come.
-    private func settleIfEnded(_ state: inout State) -> [CheckedContinuation<WaitResult, Never>] {
+    private func settleIfEnded(_ state: inout State) -> [CheckedContinuation<WaitResult, Never>]? {
         // An error says that somebody else reaped it.
         let lives: Bool
         do throws(Errno) { lives = try ChildControl.peek(pid) == nil } catch { lives = false }
-        return lives ? [] : settle(&state)
+        return lives ? nil : settle(&state)
     }
 
     /// The process has ended: collects everything, and wakes whoever waits.
@@ -277,8 +277,15 @@ final class ProcessRecord: Sendable {
 
     /// The process is known to have ended: settle it, even if others hold its channel.
     private func endNow() {
-        let resumed = state.withLock { $0.end == nil ? settle(&$0) : [] }
-        for waiter in resumed { waiter.resume(returning: .ended) }
+        let resumed = state.withLock { $0.end == nil ? settle(&$0) : nil }
+        wake(resumed)
+    }
+
+    /// Outside the lock: resumes who waited, and has the place of a process that was ready taken by another. Nil: no end yet.
+    private func wake(_ waiters: [CheckedContinuation<WaitResult, Never>]?) {
+        guard let waiters else { return }
+        for waiter in waiters { waiter.resume(returning: .ended) }
+        if startMethod == .forkServer { Runtime.current.forkServer.refill(onlyIfEmpty: false) }
     }
 
     /// Suspends until the process has ended, the timeout passes or the task is cancelled.
