@@ -18,10 +18,4 @@ public enum StandardError {
         guard let base = bytes.baseAddress else { return }
         _mp_write_quietly(2, base, bytes.count)
     }
-
-    /// Writes a line.
-    public static func print(_ text: String) {
-        var text = text + "\n"
-        text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
-    }
 }

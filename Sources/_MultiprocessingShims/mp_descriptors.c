@@ -77,7 +77,6 @@ int _mp_close_range(int first, int last) {
     return 0;
 }
 
-int _mp_close_from(int first) { return _mp_close_range(first, 0x7fffffff); }
 
 bool _mp_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 

@@ -284,13 +284,3 @@ bool _mp_flush_stdio(void) {
 
 void _mp_exit_now(int code) { _exit(code); }
 void _mp_exit_with_handlers(int code) { exit(code); }
-
-void _mp_die_by_signal(int n) {
-    signal(n, SIG_DFL);
-    sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, n);
-    sigprocmask(SIG_UNBLOCK, &mask, NULL);
-    raise(n);
-    _exit(128 + n);
-}

@@ -10,7 +10,6 @@ struct Work<Success: Sendable>: Sendable {
     }
 
     let form: Form
-    let isAsynchronous: Bool
 
     /// A body without parameters.
     init(
@@ -19,7 +18,6 @@ struct Work<Success: Sendable>: Sendable {
         _ fileID: StaticString,
         _ line: UInt
     ) throws {
-        isAsynchronous = false
         if options.startMethod == .fork {
             form = .here(body)
         } else {
@@ -40,7 +38,6 @@ struct Work<Success: Sendable>: Sendable {
         _ fileID: StaticString,
         _ line: UInt
     ) throws {
-        isAsynchronous = true
         form = .encoded(
             try refusing { () throws(ClosureError) in
                 JobBytes(
@@ -59,7 +56,6 @@ struct Work<Success: Sendable>: Sendable {
         _ fileID: StaticString,
         _ line: UInt
     ) throws {
-        isAsynchronous = false
         if options.startMethod == .fork {
             form = .here { try body(repeat each arguments) }
         } else {
@@ -81,7 +77,6 @@ struct Work<Success: Sendable>: Sendable {
         _ fileID: StaticString,
         _ line: UInt
     ) throws {
-        isAsynchronous = true
         form = .encoded(
             try refusing { () throws(ClosureError) in
                 JobBytes(

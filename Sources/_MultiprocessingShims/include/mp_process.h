@@ -22,7 +22,6 @@ int _mp_duplicate(int fd, int minimum, bool close_on_exec);
 int _mp_dup2(int from, int to);
 int _mp_set_cloexec(int fd, bool on);
 int _mp_set_nonblocking(int fd, bool on);
-int _mp_close_from(int first);
 int _mp_close_range(int first, int last);
 bool _mp_is_open(int fd);
 
@@ -111,7 +110,5 @@ void _mp_serve_main_queue(void) __attribute__((noreturn));
 bool _mp_flush_stdio(void);
 void _mp_exit_now(int code) __attribute__((noreturn));
 void _mp_exit_with_handlers(int code) __attribute__((noreturn));
-/// Turns the calling process's ending by signal `n` into exactly that: default disposition, unblocked, raised.
-void _mp_die_by_signal(int n) __attribute__((noreturn));
 
 #pragma clang assume_nonnull end
