@@ -8,6 +8,8 @@ public enum SignalNumber {
     public static let terminate = SIGTERM
     /// Ends a process, stopped or not.
     public static let kill = SIGKILL
+    /// Stops a process until it is resumed.
+    public static let stop = SIGSTOP
     /// Lets a stopped process go on.
     public static let resume = SIGCONT
 }

@@ -175,6 +175,11 @@ public enum ThisProcess {
         Int(try check(_mp_thread_count()))
     }
 
+    /// Sends this process a signal.
+    public static func raise(_ signal: CInt) {
+        _ = _mp_kill(getpid(), signal)
+    }
+
     /// Blocks the calling thread for a time.
     public static func pause(_ duration: Duration) {
         _ = try? waitUntilReady([], deadline: Deadline(after: duration))

@@ -37,7 +37,7 @@ public struct Deadline: Sendable {
         remaining == .zero
     }
 
-    fileprivate var nanoseconds: Int64 {
+    var nanoseconds: Int64 {
         guard let remaining else { return -1 }
         let (seconds, attoseconds) = remaining.components
         return seconds * 1_000_000_000 + (attoseconds + 999_999_999) / 1_000_000_000

@@ -228,3 +228,9 @@ void *mp_swift_allocate_box(const void *type, void **value) {
     *value = pair.value;
     return pair.object;
 }
+
+static _Thread_local void *transfer;
+
+void *mp_transfer_current(void) { return transfer; }
+
+void mp_transfer_set_current(void *context) { transfer = context; }

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "mp_process.h"
+#include "mp_shared.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -97,7 +98,10 @@ pid_t _mp_fork_sibling(void) {
     long pid = syscall(SYS_clone, flags, 0, NULL, 0, tid);
 #endif
     if (pid < 0) return -errno;
-    if (pid == 0 && list != NULL) syscall(SYS_set_robust_list, list, length);
+    if (pid == 0) {
+        _mp_stamp_forget();
+        if (list != NULL) syscall(SYS_set_robust_list, list, length);
+    }
     return (pid_t)pid;
 }
 

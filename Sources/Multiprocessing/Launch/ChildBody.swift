@@ -31,7 +31,7 @@ enum ChildBody {
         var status: CInt = 0
         switch result {
         case .success(let bytes):
-            outcome = .value(.pieces(bytes.pieces))
+            outcome = .value(.encoded(bytes))
         case .failure(let error as ClosureError):
             // A type can promise to travel where its value cannot: an existential, or what its own coding refuses.
             status = 1

@@ -24,23 +24,24 @@ enum ChildMain {
                 // The parent let go of a process that it kept ready, or died.
                 ThisProcess.exitNow(0)
             }
-            let launch = try LaunchPacket.decode(packet)
-            try setUp(launch, channel: &channel, lifelines: lifelines)
-            let job = try ReceivedJob(launch.job)
+            var launch = try LaunchPacket.decode(packet)
+            try setUp(&launch, channel: &channel, lifelines: lifelines)
+            let handles = launch.handles.map { SharedDescriptor(Descriptor(owning: $0)) }
+            let job = try ReceivedJob(launch.job, attachments: handles)
             ChildBody.run(job, plan: launch.plan, channel: channel)
         } catch {
             fail(error, over: channel)
         }
     }
 
-    /// Applies a plan. The channel may have to move to another number.
-    static func setUp(_ launch: LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
+    /// Applies a plan. The channel and the handles' descriptors may have to move to other numbers.
+    static func setUp(_ launch: inout LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
         let plan = launch.plan
         CurrentProcess.become(plan)
         StartMethod.default = plan.defaultStartMethod
         ThisProcess.setName(String(plan.identity.name.prefix(15)))
 
-        try placeDescriptors(launch, channel: &channel, lifelines: lifelines)
+        try placeDescriptors(&launch, channel: &channel, lifelines: lifelines)
 
         if let settings = plan.settings { try apply(settings) }
     }
@@ -89,7 +90,7 @@ enum ChildMain {
 
     /// Puts every received descriptor where it belongs.
     private static func placeDescriptors(
-        _ launch: LaunchPacket.Received,
+        _ launch: inout LaunchPacket.Received,
         channel: inout CInt,
         lifelines: [CInt]
     ) throws {
@@ -124,9 +125,12 @@ enum ChildMain {
         }
         var place = channel
         defer { channel = place }
+        var handles = launch.handles
+        defer { launch.handles = handles }
         try attempt("place the passed descriptors") { () throws(Errno) in
             for own in lifelines { _ = try outOfTheWay(own) }
             place = try outOfTheWay(place)
+            handles = try handles.map { (number) throws(Errno) in try outOfTheWay(number) }
             let moved = try launch.passed.map { (number) throws(Errno) in try outOfTheWay(number) }
             for (number, target) in zip(moved, launch.plan.descriptorNumbers) {
                 try ThisProcess.move(number, to: target)

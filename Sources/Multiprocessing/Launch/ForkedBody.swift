@@ -44,14 +44,15 @@ enum ForkedBody {
             var own = plan
             own.descriptorNumbers = []
             // The numbers are shared with the parent's table as it was: duplicates, so that placing them closes nothing else.
-            let launch = LaunchPacket.Received(
+            var launch = LaunchPacket.Received(
                 plan: own,
                 job: JobStorage([]),
                 directory: nil,
                 streams: try attachments.streams.map { try $0.map { try Descriptor(duplicating: $0).release() } },
-                passed: []
+                passed: [],
+                handles: []
             )
-            try ChildMain.setUp(launch, channel: &channel, lifelines: lifelines)
+            try ChildMain.setUp(&launch, channel: &channel, lifelines: lifelines)
             // They are where they belong; as with the other methods, programs that the body starts inherit them.
             for number in plan.descriptorNumbers { try ThisProcess.move(number, to: number) }
         } catch {

@@ -4,11 +4,12 @@ internal import SystemPackage
 
 /// The one packet that turns a waiting process into somebody's child.
 ///
-/// Layout, version 1, little-endian: magic (4), flags (4), bytes of the plan (4), bytes of the job (4); then the plan and the
+/// Layout, version 2, little-endian: magic (4), flags (4), bytes of the plan (4), bytes of the job (4); then the plan and the
 /// job, here or in an attached file. The descriptors beside it, in this order, each present if its flag is set: the memory file
-/// with plan and job, the working directory, standard input, output, error; then those that the user passed.
+/// with plan and job, the working directory, standard input, output, error; then those that the user passed, as many as the
+/// plan names numbers for; then those of the job's handles.
 enum LaunchPacket {
-    static let magic: UInt32 = 0x3131_504D  // "MP11"
+    static let magic: UInt32 = 0x3231_504D  // "MP12"
 
     struct Flags: OptionSet {
         var rawValue: UInt32
@@ -56,8 +57,14 @@ enum LaunchPacket {
             numbers.append(stream)
         }
         numbers += attachments.passed
+        let handles = job.attachments
+        numbers += handles.map(\.number)
+        defer { withExtendedLifetime(handles) {} }
         guard numbers.count <= Descriptor.maximumPassed else {
-            throw ProcessError(.invalidArgument, "A process can be given at most 240 descriptors")
+            throw ProcessError(
+                .invalidArgument,
+                "A process can be given at most 240 descriptors, those of locks, queues and other shared state included"
+            )
         }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(16 + (file >= 0 ? 0 : planBytes.count + job.count))
@@ -75,6 +82,8 @@ enum LaunchPacket {
         var directory: CInt?
         var streams: [CInt?]
         var passed: [CInt]
+        /// The descriptors of the handles in the job.
+        var handles: [CInt]
     }
 
     /// Takes a packet apart; what does not fit together is an error, never a trap.
@@ -110,7 +119,8 @@ enum LaunchPacket {
         // The file is mapped here and closed: the job is read where it lies.
         let content = try file.map { JobStorage(try MappedFile(Descriptor(owning: $0))) } ?? JobStorage(bytes[16...])
         let plan = try decodePlan(content.bytes, planCount)
-        guard plan.descriptorNumbers.count == numbers.count else {
+        let passed = plan.descriptorNumbers.count
+        guard passed <= numbers.count else {
             throw ProcessError(.setupFailed, "A launch packet is malformed: descriptors are missing")
         }
         return Received(
@@ -118,7 +128,8 @@ enum LaunchPacket {
             job: content.dropping(planCount),
             directory: directory,
             streams: streams,
-            passed: Array(numbers)
+            passed: Array(numbers.prefix(passed)),
+            handles: Array(numbers.dropFirst(passed))
         )
     }
 

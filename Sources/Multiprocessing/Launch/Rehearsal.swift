@@ -63,8 +63,8 @@ enum Rehearsal {
             let attachments = LaunchPacket.Attachments(directory: directory.number, streams: [nil, 1, 2])
             try LaunchPacket.send(plan: plan, job: job, attachments: attachments, over: far)
             guard let packet = try Descriptor.receive(from: near) else { return }
-            let launch = try LaunchPacket.decode(packet)
-            try ChildMain.setUp(launch, channel: &near, lifelines: [])
+            var launch = try LaunchPacket.decode(packet)
+            try ChildMain.setUp(&launch, channel: &near, lifelines: [])
             let received = try ReceivedJob(launch.job)
             _ = ChildBody.report(Result { try received.runSynchronously() }, plan: plan, channel: near)
         } catch {

@@ -6,12 +6,12 @@ extension ProcessRecord.End {
     /// What waiting for a value gives: the value, or what came instead of it.
     func result<Success>(
         of record: ProcessRecord,
-        decode: (UnsafeRawBufferPointer) throws -> Success
+        decode: (UnsafeRawBufferPointer, [SharedDescriptor]) throws -> Success
     ) throws -> Success {
         switch outcome {
         case .value(let content):
             do {
-                return try content.withBytes(decode)
+                return try content.withBytes { try decode($0, content.attachments) }
             } catch {
                 throw ProcessError(.cannotTravel, "The value of \(record.name) could not be decoded: \(error)")
             }

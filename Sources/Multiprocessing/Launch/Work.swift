@@ -87,8 +87,8 @@ struct Work<Success: Sendable>: Sendable {
         )
     }
 
-    static func decode(_ bytes: UnsafeRawBufferPointer) throws -> Success {
-        try Job.decodeResult(bytes, as: Success.self)
+    static func decode(_ bytes: UnsafeRawBufferPointer, _ attachments: [SharedDescriptor]) throws -> Success {
+        try Job.decodeResult(bytes, objects: attachments, as: Success.self)
     }
 }
 
@@ -97,12 +97,16 @@ struct JobBytes: Sendable {
     var function: EncodedPieces
     var arguments: EncodedPieces
 
-    /// All of it, in pieces: the function's count in front, so that the two come apart again.
+    /// All of it, in pieces: the function's count of bytes and of descriptors in front, so that the two come apart again.
     var pieces: [[UInt8]] {
-        [withUnsafeBytes(of: UInt64(function.count).littleEndian) { Array($0) }] + function.pieces + arguments.pieces
+        let counts = (UInt64(function.count).littleEndian, UInt64(function.objects.count).littleEndian)
+        return [withUnsafeBytes(of: counts) { Array($0) }] + function.pieces + arguments.pieces
     }
 
-    var count: Int { 8 + function.count + arguments.count }
+    var count: Int { 16 + function.count + arguments.count }
+
+    /// The descriptors of the handles among captures and arguments, in the order in which they are sent.
+    var attachments: [SharedDescriptor] { function.attachments + arguments.attachments }
 
     /// For a preload hook, which has no launch packet.
     static func preload(
@@ -113,6 +117,12 @@ struct JobBytes: Sendable {
         let job = try refusing { () throws(ClosureError) in
             JobBytes(function: try Job.encode(body, fileID: "\(fileID)", line: Int(line)), arguments: Job.noArguments)
         }
+        guard job.attachments.isEmpty else {
+            throw ProcessError(
+                .cannotTravel,
+                "A preload hook at \(fileID):\(line) captures a lock, queue or other shared state: pass it to the processes instead"
+            )
+        }
         return EncodedPieces(pieces: job.pieces).joined()
     }
 }
@@ -122,15 +132,23 @@ struct ReceivedJob: Sendable {
     private let job: Job
     private let storage: JobStorage
     private let argumentsStart: Int
+    private let argumentObjects: [SharedDescriptor]
 
-    init(_ storage: JobStorage) throws {
+    init(_ storage: JobStorage, attachments: [SharedDescriptor] = []) throws {
         let bytes = storage.bytes
-        guard bytes.count >= 8 else { throw ProcessError(.setupFailed, "A job is malformed") }
+        guard bytes.count >= 16 else { throw ProcessError(.setupFailed, "A job is malformed") }
         let count = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
-        guard count <= UInt64(bytes.count - 8) else { throw ProcessError(.setupFailed, "A job is malformed") }
+        let objects = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        guard count <= UInt64(bytes.count - 16), objects <= UInt64(attachments.count) else {
+            throw ProcessError(.setupFailed, "A job is malformed")
+        }
         self.storage = storage
-        argumentsStart = 8 + Int(count)
-        job = try Job(decoding: UnsafeRawBufferPointer(rebasing: bytes[8..<argumentsStart]))
+        argumentsStart = 16 + Int(count)
+        argumentObjects = Array(attachments[Int(objects)...])
+        job = try Job(
+            decoding: UnsafeRawBufferPointer(rebasing: bytes[16..<argumentsStart]),
+            objects: Array(attachments[..<Int(objects)])
+        )
     }
 
     var isAsynchronous: Bool { job.isAsync }
@@ -139,12 +157,12 @@ struct ReceivedJob: Sendable {
 
     func runSynchronously() throws -> EncodedPieces {
         defer { withExtendedLifetime(storage) {} }
-        return try job.runSynchronously(argumentsAt: arguments)
+        return try job.runSynchronously(argumentsAt: arguments, objects: argumentObjects)
     }
 
     func run() async throws -> EncodedPieces {
         defer { withExtendedLifetime(storage) {} }
-        return try await job.run(argumentsAt: arguments)
+        return try await job.run(argumentsAt: arguments, objects: argumentObjects)
     }
 }
 

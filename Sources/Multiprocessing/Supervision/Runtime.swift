@@ -10,6 +10,8 @@ final class Runtime: Sendable {
     let processIdentifier: Int32
     let monitor = Monitor()
     let forkServer = ForkServerClient()
+    let sharedMemory = SharedMemoryPool()
+    let futexReactor = FutexReactor()
     private let lifeline = Mutex<Lifeline?>(nil)
     private let childCount = Atomic<Int>(0)
 

@@ -3,6 +3,8 @@ internal import _MultiprocessingShims
 /// Reads what `ClosureWriter` wrote, believing none of it: every count is bounded, every address is checked.
 struct ClosureReader {
     private var bytes: UnsafeRawBufferPointer
+    /// Holds what arrived beside the bytes.
+    let transfer: TransferContext?
     /// The large values that were not taken yet.
     private var large: UnsafeRawBufferPointer
     private var index = 0
@@ -12,8 +14,12 @@ struct ClosureReader {
     /// How deep functions may be nested in each other, so that hostile bytes cannot exhaust the stack.
     private var depth = 0
 
-    init(_ bytes: UnsafeRawBufferPointer) throws(ClosureError) {
+    init(
+        _ bytes: UnsafeRawBufferPointer,
+        objects: [any AnyObject & Sendable] = []
+    ) throws(ClosureError) {
         self.bytes = bytes
+        transfer = TransferContext(objects)
         large = UnsafeRawBufferPointer(start: nil, count: 0)
         for byte in ClosureWriter.magic where try self.byte() != byte {
             throw .malformed("no closure starts like this")

@@ -7,6 +7,8 @@ struct ClosureWriter {
     static let magic: [UInt8] = Array("SMC1".utf8)
 
     private(set) var body: [UInt8] = []
+    /// Collects what the values attach; nil where only bytes can go.
+    let transfer: TransferContext?
     /// Encoded values that are large: kept as they are, so that they are not copied together on their way.
     private var large: [[UInt8]] = []
     /// The size from which an encoded value is large; reader and writer tell by it alone where a value is.
@@ -19,6 +21,10 @@ struct ClosureWriter {
     /// How deep functions, values and types may be nested in each other: readers must not exhaust their stack.
     static let maximumDepth = 100
     private var depth = 0
+
+    init(transfer: TransferContext? = TransferContext()) {
+        self.transfer = transfer
+    }
 
     /// Counts a level of nesting, exactly where the reader counts one.
     mutating func nested<R>(_ body: (inout ClosureWriter) throws(ClosureError) -> R) throws(ClosureError) -> R {
@@ -83,14 +89,14 @@ struct ClosureWriter {
 
     /// The finished bytes in pieces that belong one behind the other. Large values are not copied.
     func pieces() -> EncodedPieces {
-        var header = ClosureWriter()
+        var header = ClosureWriter(transfer: nil)
         header.put(images.count)
         for image in images {
             header.put(image.name)
             header.body.append(contentsOf: image.identity)
         }
         header.body.append(contentsOf: body)
-        return EncodedPieces(pieces: [ClosureWriter.seal(header.body)] + large)
+        return EncodedPieces(pieces: [ClosureWriter.seal(header.body)] + large, objects: transfer?.objects ?? [])
     }
 
     /// Puts the magic, the checksum and the count in front.
@@ -121,15 +127,19 @@ struct ClosureWriter {
 public struct EncodedPieces: Sendable {
     /// The pieces, none of them shared with anybody.
     public var pieces: [[UInt8]]
+    /// What has to travel beside the bytes; see ``TransferContext``.
+    public var objects: [any AnyObject & Sendable]
 
     /// Bytes in pieces.
-    public init(pieces: [[UInt8]]) {
+    public init(pieces: [[UInt8]], objects: [any AnyObject & Sendable] = []) {
         self.pieces = pieces
+        self.objects = objects
     }
 
     /// Bytes in one piece.
     public init(_ bytes: [UInt8]) {
         pieces = [bytes]
+        objects = []
     }
 
     /// The number of bytes in all.

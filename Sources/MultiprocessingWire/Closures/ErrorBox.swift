@@ -8,12 +8,12 @@ public enum ErrorBox: Sendable {
     /// Encodes an error; this never fails, a description can always be sent.
     public static func encode(_ error: any Error) -> [UInt8] {
         do throws(ClosureError) {
-            var writer = ClosureWriter()
+            var writer = ClosureWriter(transfer: nil)
             writer.put(byte: 1)
             try writer.put(error: error)
             return writer.finish()
         } catch _ {
-            var writer = ClosureWriter()
+            var writer = ClosureWriter(transfer: nil)
             writer.put(byte: 0)
             writer.put(String(reflecting: type(of: error)))
             writer.put(String(describing: error))

@@ -84,8 +84,12 @@ enum ResultCoding {
         return writer.pieces()
     }
 
-    static func decode<R>(_ bytes: UnsafeRawBufferPointer, as type: R.Type) throws(ClosureError) -> R {
-        var reader = try ClosureReader(bytes)
+    static func decode<R>(
+        _ bytes: UnsafeRawBufferPointer,
+        objects: [any AnyObject & Sendable],
+        as type: R.Type
+    ) throws(ClosureError) -> R {
+        var reader = try ClosureReader(bytes, objects: objects)
         return try reader.value(R.self)
     }
 }

@@ -12,9 +12,13 @@ public struct Job: Sendable {
     ///
     /// Only bytes from a trusted process may be decoded: what they say is run.
     ///
+    /// - Parameter objects: what arrived beside the bytes.
     /// - Throws: ``ClosureError`` if the bytes are damaged or come from another build.
-    public init(decoding bytes: UnsafeRawBufferPointer) throws(ClosureError) {
-        var reader = try ClosureReader(bytes)
+    public init(
+        decoding bytes: UnsafeRawBufferPointer,
+        objects: [any AnyObject & Sendable] = []
+    ) throws(ClosureError) {
+        var reader = try ClosureReader(bytes, objects: objects)
         body = try reader.anyBody()
     }
 
@@ -22,23 +26,32 @@ public struct Job: Sendable {
     ///
     /// - Throws: ``ClosureError`` if the bytes are damaged or come from another build.
     public init(decoding encoded: EncodedPieces) throws(ClosureError) {
-        self = try encoded.joined().withUnsafeBytesTyped { (bytes) throws(ClosureError) in try Job(decoding: bytes) }
+        self = try encoded.joined().withUnsafeBytesTyped { (bytes) throws(ClosureError) in
+            try Job(decoding: bytes, objects: encoded.objects)
+        }
     }
 
     /// Runs the function and encodes its result, to be decoded by ``decodeResult(_:as:)``.
     ///
     /// - Parameter arguments: what ``encodeArguments(_:)`` made, at a place that does not move until this has returned.
+    /// - Parameter objects: what arrived beside the arguments.
     /// - Throws: what the function throws, or ``ClosureError`` if arguments or result cannot be coded.
-    public func run(argumentsAt arguments: UnsafeRawBufferPointer) async throws -> EncodedPieces {
-        var reader = try ClosureReader(arguments)
+    public func run(
+        argumentsAt arguments: UnsafeRawBufferPointer,
+        objects: [any AnyObject & Sendable] = []
+    ) async throws -> EncodedPieces {
+        var reader = try ClosureReader(arguments, objects: objects)
         return try await body.call(&reader)
     }
 
     /// Runs a synchronous function on this thread and encodes its result.
     ///
     /// - Throws: what the function throws, or ``ClosureError`` if it is async, or if arguments or result cannot be coded.
-    public func runSynchronously(argumentsAt arguments: UnsafeRawBufferPointer) throws -> EncodedPieces {
-        var reader = try ClosureReader(arguments)
+    public func runSynchronously(
+        argumentsAt arguments: UnsafeRawBufferPointer,
+        objects: [any AnyObject & Sendable] = []
+    ) throws -> EncodedPieces {
+        var reader = try ClosureReader(arguments, objects: objects)
         return try body.callNow(&reader)
     }
 
@@ -46,7 +59,7 @@ public struct Job: Sendable {
     ///
     /// - Throws: what the function throws, or ``ClosureError`` if it is async, or if arguments or result cannot be coded.
     public func runSynchronously(arguments: EncodedPieces = Job.noArguments) throws -> EncodedPieces {
-        try arguments.joined().withUnsafeBytes { try runSynchronously(argumentsAt: $0) }
+        try arguments.joined().withUnsafeBytes { try runSynchronously(argumentsAt: $0, objects: arguments.objects) }
     }
 
     /// Runs the function and encodes its result.
@@ -58,7 +71,7 @@ public struct Job: Sendable {
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
         defer { copy.deallocate() }
         copy.copyBytes(from: bytes)
-        return try await run(argumentsAt: UnsafeRawBufferPointer(copy))
+        return try await run(argumentsAt: UnsafeRawBufferPointer(copy), objects: arguments.objects)
     }
 
     /// The encoding of no arguments.
@@ -144,9 +157,10 @@ extension Job {
     /// - Throws: ``ClosureError`` if the bytes hold no such result.
     public static func decodeResult<Result>(
         _ bytes: UnsafeRawBufferPointer,
+        objects: [any AnyObject & Sendable] = [],
         as type: Result.Type = Result.self
     ) throws(ClosureError) -> Result {
-        try ResultCoding.decode(bytes, as: type)
+        try ResultCoding.decode(bytes, objects: objects, as: type)
     }
 
     /// Decodes what a call returned.
@@ -157,7 +171,7 @@ extension Job {
         as type: Result.Type = Result.self
     ) throws(ClosureError) -> Result {
         try encoded.joined().withUnsafeBytesTyped { (bytes) throws(ClosureError) in
-            try ResultCoding.decode(bytes, as: type)
+            try ResultCoding.decode(bytes, objects: encoded.objects, as: type)
         }
     }
 

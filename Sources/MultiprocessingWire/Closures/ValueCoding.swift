@@ -83,8 +83,10 @@ extension ClosureWriter {
         // T and C are the same type, which the compiler cannot know: `as!` would look into optionals and existentials.
         let bytes: [UInt8]
         do {
-            bytes = try withUnsafePointer(to: value) {
-                try BinaryEncoder().encode(UnsafeRawPointer($0).assumingMemoryBound(to: C.self).pointee)
+            bytes = try withUnsafePointer(to: value) { value in
+                try TransferContext.with(transfer) {
+                    try BinaryEncoder().encode(UnsafeRawPointer(value).assumingMemoryBound(to: C.self).pointee)
+                }
             }
         } catch {
             throw ClosureError(.valueCodingFailed, "\(C.self)", reason: "could not be encoded: \(error)")
@@ -199,7 +201,7 @@ extension ClosureReader {
     private mutating func codable<C: Codable>(_: C.Type) throws(ClosureError) -> C {
         let bytes = try encoded()
         do {
-            return try BinaryDecoder().decode(C.self, from: bytes)
+            return try TransferContext.with(transfer) { try BinaryDecoder().decode(C.self, from: bytes) }
         } catch {
             throw ClosureError(.valueCodingFailed, "\(C.self)", reason: "could not be decoded: \(error)")
         }

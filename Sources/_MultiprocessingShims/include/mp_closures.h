@@ -58,6 +58,10 @@ enum mp_swift_section {
 /// whether one of the section's records refers to it.
 bool mp_swift_section_has(enum mp_swift_section section, const void *_Nonnull address);
 
+/// What travels beside the bytes that the calling thread encodes or decodes; a thread-local variable, which Swift has not.
+void *_Nullable mp_transfer_current(void);
+void mp_transfer_set_current(void *_Nullable context);
+
 // The Swift runtime, as Runtime/HeapObject.h, Metadata.h and Casting.h of the toolchain declare it.
 void *_Nonnull swift_allocObject(const void *_Nonnull metadata, size_t size, size_t alignment_mask);
 const void *_Nullable swift_conformsToProtocol(const void *_Nonnull type, const void *_Nonnull protocol);

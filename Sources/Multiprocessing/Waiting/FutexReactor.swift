@@ -1,0 +1,152 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// Sleeps on shared words for tasks, which must not block their thread.
+///
+/// A thread of its own sleeps on up to 127 words at once (`futex_waitv`); further ones are started when there are more. Started
+/// with the first wait; none costs anything while nobody waits. Before Linux 5.16, which lacks the system call, the thread
+/// looks at the words every millisecond instead while there are any.
+///
+/// Only the thread removes an entry, so what it sleeps on is what is asked for: a wake-up is never spent on an entry that has
+/// gone, which would lose it for others.
+final class FutexReactor: Sendable {
+    private let shards = Mutex<[Shard]>([])
+
+    /// Suspends while the word holds `value`, until it is woken, the deadline passes or the task is cancelled.
+    ///
+    /// The word has to stay mapped until this returns. Two system calls, and a wake-up of the thread.
+    /// - Returns: `.woken` also when cancelled: the caller looks.
+    func wait(_ word: FutexWord, while value: UInt32, deadline: Deadline) async -> FutexWord.Outcome {
+        guard let (shard, id) = reserve() else {
+            // No thread can be had. Never block this one: look again soon.
+            try? await Task.sleep(for: .milliseconds(1))
+            return .woken
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                shard.add(id, Shard.Entry(word: word, value: value, deadline: deadline, continuation: continuation))
+            }
+        } onCancel: {
+            shard.cancel(id)
+        }
+    }
+
+    /// A place at a thread that has one.
+    private func reserve() -> (Shard, Int)? {
+        shards.withLock { shards in
+            for shard in shards {
+                if let id = shard.reserve() { return (shard, id) }
+            }
+            let shard = Shard()
+            guard (try? Thread.detach(named: "mp-futex", { shard.run() })) != nil else { return nil }
+            shards.append(shard)
+            return shard.reserve().map { (shard, $0) }
+        }
+    }
+}
+
+/// One thread of the reactor, and what it sleeps on.
+private final class Shard: Sendable {
+    struct Entry {
+        var word: FutexWord
+        var value: UInt32
+        var deadline: Deadline
+        var continuation: CheckedContinuation<FutexWord.Outcome, Never>
+    }
+
+    private struct State {
+        var nextID = 0
+        /// Places given out, with or without an entry yet.
+        var reserved = 0
+        var entries: [Int: Entry] = [:]
+        /// Those to be let go at once; some are not there yet.
+        var cancelled: Set<Int> = []
+    }
+
+    private static let capacity = FutexWord.mostAtOnce - 1
+
+    private let state = Mutex(State())
+    /// Changes when the thread has to look at its entries anew. In private memory; lives as long as the process.
+    private let bell: FutexWord
+
+    init() {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
+        bell = FutexWord(memory)
+    }
+
+    func reserve() -> Int? {
+        state.withLock { state in
+            guard state.reserved < Self.capacity else { return nil }
+            state.reserved += 1
+            state.nextID += 1
+            return state.nextID
+        }
+    }
+
+    func add(_ id: Int, _ entry: Entry) {
+        state.withLock { $0.entries[id] = entry }
+        ring()
+    }
+
+    func cancel(_ id: Int) {
+        state.withLock { _ = $0.cancelled.insert(id) }
+        ring()
+    }
+
+    private func ring() {
+        bell.atomic.pointee.wrappingAdd(1, ordering: .releasing)
+        bell.wake()
+    }
+
+    func run() {
+        var canSleepOnMany = true
+        var outcome = FutexWord.Outcome.woken
+        while true {
+            let rung = bell.atomic.pointee.load(ordering: .acquiring)
+            settle(timedOut: outcome == .timedOut)
+            let (words, deadline) = state.withLock { state in
+                let entries = state.entries.values
+                let first = entries.compactMap(\.deadline.remaining).min()
+                return (entries.map { (word: $0.word, value: $0.value) }, Deadline(after: first))
+            }
+            guard canSleepOnMany, !words.isEmpty else {
+                let slice = words.isEmpty ? deadline : deadline.earlier(.milliseconds(1))
+                outcome = bell.wait(while: rung, deadline: slice)
+                continue
+            }
+            do throws(Errno) {
+                outcome = try FutexWord.waitAny([(bell, rung)] + words, deadline: deadline)
+            } catch {
+                // Anything but a missing system call shows itself again, or is gone, at the next look.
+                if error == .noFunction { canSleepOnMany = false }
+                outcome = .woken
+            }
+        }
+    }
+
+    /// Resumes whoever has reason to look.
+    private func settle(timedOut: Bool) {
+        let done = state.withLock { state in
+            var done: [(Entry, FutexWord.Outcome)] = []
+            for (id, entry) in state.entries {
+                let isCancelled = !state.cancelled.isEmpty && state.cancelled.contains(id)
+                let outcome: FutexWord.Outcome
+                if isCancelled || entry.word.atomic.pointee.load(ordering: .acquiring) != entry.value {
+                    outcome = .woken
+                } else if entry.deadline.hasPassed {
+                    outcome = .timedOut
+                } else {
+                    continue
+                }
+                state.entries[id] = nil
+                state.cancelled.remove(id)
+                state.reserved -= 1
+                done.append((entry, outcome))
+            }
+            return done
+        }
+        for (entry, outcome) in done { entry.continuation.resume(returning: outcome) }
+    }
+}
