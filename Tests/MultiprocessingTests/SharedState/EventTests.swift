@@ -52,7 +52,7 @@ extension ProcessTests {
             let isOver = try await eventually(within: .seconds(20)) {
                 event.set()
                 event.clear()
-                return try waiters.allSatisfy { !$0.isAlive }
+                return waiters.allSatisfy { !$0.isAlive }
             }
             #expect(isOver)
             for waiter in waiters { #expect(try await waiter.value()) }

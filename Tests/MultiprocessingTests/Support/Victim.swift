@@ -24,6 +24,8 @@ struct Victim: Sendable {
         try child.start()
     }
 
+    var isAlive: Bool { child.isAlive }
+
     /// Whether it survived, once it has ended.
     func survives(timeout: Duration = .seconds(30)) async throws -> Bool {
         try await onThread {
