@@ -121,7 +121,7 @@ final class PermitCounter: Sendable {
             } else if permits == 0, progress.isStarving {
                 turns.value = max(reserved, min(OwnerWordState.mostTurns, 1 << min(progress.starved, 8)))
             }
-            guard progress.willSleep || progress.sleeps > 0 else {
+            guard progress.isAboutToSleep || progress.sleeps > 0 else {
                 return .wait(free.futex, while: UInt32(truncatingIfNeeded: permits))
             }
             // Under the guard, so the release that follows sees the mark. Relaxed: the guard orders it.

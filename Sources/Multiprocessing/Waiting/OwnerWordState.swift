@@ -58,7 +58,7 @@ package struct OwnerWordState: RawRepresentable, Hashable, Sendable {
             // uses up one turn.
             next = next & ~Self.turnsMask | turns(reservedTurns - 1)
         }
-        if progress.willSleep || hasSlept { next |= Self.sleepersBit }
+        if progress.isAboutToSleep || hasSlept { next |= Self.sleepersBit }
         if progress.isLast, hasSlept {
             // Turns that nobody comes for keep newcomers waiting. Others who starve reserve theirs when they lose again.
             if !isFree { next &= ~Self.turnsMask }

@@ -15,7 +15,8 @@ enum Attempt<Value> {
 /// No sleep is without end. Whoever changes shared state changes a word and then wakes its sleepers, and may be killed in
 /// between; so sleepers look again by themselves, after 4 ms at first and at doubling intervals up to half a second, and find
 /// out then about owners that died. A wait that ends without success (deadline, cancellation) has made a last attempt after its
-/// last sleep, so a wake-up that was meant for it is used, or was in vain for everybody.
+/// last sleep, so a wake-up that was meant for it is used, or was in vain for everybody. An attempt precedes every sleep and
+/// knows that it does.
 ///
 /// A wait whose time is over from the start is a single attempt, which looks into the life of those in its way at once.
 enum Wait {
@@ -43,13 +44,13 @@ enum Wait {
             if pace.spinsLeft > 0 {
                 pace.spinsLeft -= 1
                 if spin.sees(word, changeFrom: value) {
-                    if pace.spinsLeft == 0 { pace.progress.willSleep = true }
+                    if pace.spinsLeft == 0 { pace.progress.isAboutToSleep = true }
                     continue
                 }
                 pace.spinsLeft = 0
-                if !pace.progress.willSleep {
+                if !pace.progress.isAboutToSleep {
                     // Only now is it certain that it sleeps: one more attempt, to leave a mark.
-                    pace.progress.willSleep = true
+                    pace.progress.isAboutToSleep = true
                     continue
                 }
             }
@@ -112,7 +113,7 @@ enum Wait {
         init(_ deadline: Deadline, spins: Bool) {
             self.spins = spins ? 4 : 0
             spinsLeft = self.spins
-            progress.willSleep = !spins
+            progress.isAboutToSleep = !spins
             progress.isLook = deadline.hasPassed
             progress.isOverdue = progress.isLook
         }
@@ -131,6 +132,7 @@ enum Wait {
             progress.isOverdue = outcome == .timedOut || progress.isLook
             slice = outcome == .timedOut ? min(slice * 2, Self.longest) : Self.first
             spinsLeft = spins
+            progress.isAboutToSleep = spins == 0
             // Who did not sleep because the word had changed has not queued up either, and has no claim from that.
             let hasSlept = outcome != .changed
             if onGuard {

@@ -9,9 +9,9 @@ package struct WaitProgress: Equatable, Sendable {
     package var isOverdue = false
     /// How often the caller has tried in vain since it has waited for a millisecond. From one on, newcomers should let it pass.
     package var starved = 0
-    /// Whether the caller will sleep if this attempt fails: leave a mark by which it is woken. If not, it looks at the word for
-    /// a while, and nobody has to be told.
-    package var willSleep = true
+    /// Whether looking was in vain and a sleep follows unless this attempt succeeds: the moment to leave a mark by which the caller
+    /// is woken. Before that it looks at the word for a while, and nobody has to be told.
+    package var isAboutToSleep = true
     /// Whether the caller does not wait: it wants to know how things are at this moment.
     package var isLook = false
 

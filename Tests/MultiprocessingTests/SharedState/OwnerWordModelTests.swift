@@ -102,7 +102,7 @@ private struct Model: Hashable, CustomStringConvertible {
         var progress = WaitProgress()
         progress.sleeps = sleeps
         progress.starved = !starving ? 0 : me == 0 ? losses : sleeps
-        progress.willSleep = willSleep
+        progress.isAboutToSleep = willSleep
         return progress
     }
 
@@ -159,10 +159,10 @@ private struct Model: Hashable, CustomStringConvertible {
             if me == 0 { losses = 0 }
         case .wait(let new):
             word = new
-            if me == 0, progress.willSleep, starving { losses += 1 }
+            if me == 0, progress.isAboutToSleep, starving { losses += 1 }
             // Who only looked goes on looking, or decides to sleep: then it tries once more, to leave its mark.
             places[me] =
-                progress.willSleep
+                progress.isAboutToSleep
                 ? .fallingAsleep(sleeps: progress.sleeps, value: UInt32(truncatingIfNeeded: new.rawValue))
                 : .trying(sleeps: progress.sleeps, willSleep: true)
         }
