@@ -51,9 +51,11 @@ enum Wait {
 
     /// Suspends until an attempt succeeds; nil when the deadline passed first. Blocks no thread.
     ///
+    /// - Parameter heedsCancellation: false for what has to be had whatever happens, as a lock that was given up for a time.
     /// - Throws: `CancellationError` if the task was cancelled and a last attempt failed; what an attempt throws.
     static func suspending<Value>(
         deadline: Deadline,
+        heedsCancellation: Bool = true,
         _ attempt: (WaitProgress) throws -> Attempt<Value>
     ) async throws -> Value? {
         var pace = Pace()
@@ -65,11 +67,15 @@ enum Wait {
             case .done(let result): return result
             case .wait(let on, let content): (word, value) = (on, content)
             }
-            if isCancelled { throw CancellationError() }
+            if isCancelled, heedsCancellation { throw CancellationError() }
             if deadline.hasPassed { return nil }
-            pace.slept(
-                await Runtime.current.futexReactor.wait(word, while: value, deadline: deadline.earlier(pace.slice))
-            )
+            let (reactor, end) = (Runtime.current.futexReactor, deadline.earlier(pace.slice))
+            if isCancelled {
+                // Whoever is cancelled gets no sleep, so another task sleeps in its stead.
+                pace.slept(await Task { await reactor.wait(word, while: value, deadline: end) }.value)
+            } else {
+                pace.slept(await reactor.wait(word, while: value, deadline: end))
+            }
         }
     }
 
