@@ -8,6 +8,9 @@ struct WaitProgress {
     var isOverdue = false
     /// Whether the caller has waited so long that newcomers should let it pass.
     var isStarving = false
+    /// Whether looking was in vain and a sleep follows unless this attempt succeeds: the moment to say so where others look
+    /// before they wake anybody.
+    var isAboutToSleep = false
 
     /// Before any waiting.
     static let first = WaitProgress()
@@ -25,7 +28,8 @@ enum Attempt<Value> {
 /// No sleep is without end. Whoever changes shared state changes a word and then wakes its sleepers, and may be killed in
 /// between; so sleepers look again by themselves, after 4 ms at first and at doubling intervals up to half a second, and find
 /// out then about owners that died. A wait that ends without success (deadline, cancellation) has made a last attempt after its
-/// last sleep, so a wake-up that was meant for it is used, or was in vain for everybody.
+/// last sleep, so a wake-up that was meant for it is used, or was in vain for everybody. An attempt precedes every sleep and
+/// knows that it does.
 enum Wait {
     /// Blocks the thread until an attempt succeeds; nil when the deadline passed first.
     ///
@@ -44,7 +48,10 @@ enum Wait {
             case .wait(let on, let content): (word, value) = (on, content)
             }
             if deadline.hasPassed { return nil }
-            if spin.sees(word, changeFrom: value) { continue }
+            if !pace.progress.isAboutToSleep {
+                pace.progress.isAboutToSleep = !spin.sees(word, changeFrom: value)
+                continue
+            }
             pace.slept(word.wait(while: value, deadline: deadline.earlier(pace.slice)))
         }
     }
@@ -60,6 +67,8 @@ enum Wait {
     ) async throws -> Value? {
         var pace = Pace()
         while true {
+            // Tasks do not look: their thread has others to run.
+            pace.progress.isAboutToSleep = true
             let word: FutexWord
             let value: UInt32
             let isCancelled = Task.isCancelled
@@ -92,6 +101,7 @@ enum Wait {
         mutating func slept(_ outcome: FutexWord.Outcome) {
             let now = ContinuousClock.now
             progress.sleeps += 1
+            progress.isAboutToSleep = false
             progress.isOverdue = outcome == .timedOut
             slice = outcome == .timedOut ? min(slice * 2, Self.longest) : Self.first
             // The first sleep's length is not known; it counts as none, which costs a starving waiter one more turn.
