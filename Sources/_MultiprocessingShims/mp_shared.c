@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,7 +138,17 @@ bool _mp_stamp_is_alive(uint64_t stamp) {
     return !((state == 'Z' || state == 'X') && threads <= 1);
 }
 
+static _Thread_local char token;
+
+uint64_t _mp_thread_token(void) { return (uintptr_t)&token; }
+
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge) {
+    // Memory files are not accounted for when they are made: what no machine of this size can ever hold is refused here,
+    // rather than by the out-of-memory killer. Small ones spare the question.
+    struct sysinfo machine;
+    if (size >> 30 && sysinfo(&machine) == 0
+        && size > ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit)
+        return -ENOMEM;
     // Beyond the limit on file sizes ftruncate would raise SIGXFSZ.
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur) return -EFBIG;

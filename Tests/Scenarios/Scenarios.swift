@@ -22,6 +22,7 @@ enum Scenarios {
         case "arguments": try Programs.arguments(method: rest[0])
         case "rounds": try Rounds.run(count: Int(rest[0])!, atOnce: Int(rest[1])!, method: rest[2])
         case "fork-bare": try Programs.forkBare()
+        case "segments": try await Segments.run(rest)
         default:
             say("unknown scenario \(arguments)", to: 2)
             exit(64)
