@@ -178,7 +178,7 @@ extension ProcessTests {
                 var generator = SystemRandomNumberGenerator()
                 var live: [(array: SharedArray<UInt8>, mark: UInt8)] = []
                 for round in 0..<5000 {
-                    let count = Int.random(in: 1...1 << Int.random(in: 1...16), using: &generator)
+                    let count = Int.random(in: 1...1 << Int.random(in: 1...8), using: &generator)
                     let array = try SharedArray<UInt8>(unlockedCount: count)
                     try check(array.allSatisfy { $0 == 0 }, "used memory in round \(round)")
                     let mark = UInt8.random(in: 1...255)
