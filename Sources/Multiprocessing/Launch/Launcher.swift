@@ -193,6 +193,7 @@ struct Launcher {
             nullStreams: nullStreams,
             descriptorNumbers: attachments.passed,
             printsErrors: printsErrors,
+            tracker: Runtime.current.tracker.address,
             settings: LaunchSettings(
                 options,
                 wholeEnvironment: options.clearsEnvironment ? [] : hasCurrentEnvironment ? nil : ThisProcess.environment

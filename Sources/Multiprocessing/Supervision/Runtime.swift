@@ -11,6 +11,7 @@ final class Runtime: Sendable {
     let monitor = Monitor()
     let forkServer = ForkServerClient()
     let sharedMemory = SharedMemoryPool()
+    let tracker = Tracker()
     let futexReactor = FutexReactor()
     let descriptorReactor = DescriptorReactor()
     private let lifeline = Mutex<Lifeline?>(nil)
