@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -154,8 +155,17 @@ uint64_t _mp_holder_self(void) {
     if (!thread) thread = (atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1) << 1;
     return thread;
 }
+static _Thread_local char token;
+
+uint64_t _mp_thread_token(void) { return (uintptr_t)&token; }
 
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge) {
+    // Memory files are not accounted for when they are made: what no machine of this size can ever hold is refused here,
+    // rather than by the out-of-memory killer. Small ones spare the question.
+    struct sysinfo machine;
+    if (size >> 30 && sysinfo(&machine) == 0
+        && size > ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit)
+        return -ENOMEM;
     // Beyond the limit on file sizes ftruncate would raise SIGXFSZ.
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur) return -EFBIG;
