@@ -109,11 +109,14 @@ uint64_t _mp_stamp_self(void) {
     char state;
     long threads;
     uint64_t start = 0;
-    // Without descriptors to spare there is no telling; the id alone has to do, as for everybody else who asks then.
+    // Without descriptors to spare there is no telling; the id alone has to do, as for everybody else who asks then. And for good:
+    // what was taken under one stamp could not be released under another.
     if (!read_stat(getpid(), &state, &threads, &start)) start = 0;
     uint64_t stamp = make_stamp(getpid(), start);
-    if (start) atomic_store_explicit(&self, stamp, memory_order_relaxed);
-    return stamp;
+    // Another thread may have found out more, or less, meanwhile: the first to store decides.
+    return atomic_compare_exchange_strong_explicit(&self, &known, stamp, memory_order_relaxed, memory_order_relaxed)
+        ? stamp
+        : known;
 }
 
 uint64_t _mp_stamp_of(pid_t pid) {
