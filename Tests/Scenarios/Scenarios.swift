@@ -23,6 +23,9 @@ enum Scenarios {
         case "rounds": try Rounds.run(count: Int(rest[0])!, atOnce: Int(rest[1])!, method: rest[2])
         case "fork-bare": try Programs.forkBare()
         case "segments": try await Segments.run(rest)
+        case "left-copy": try LeftCopy.run(method: rest[0])
+        case "terminal": try Terminals.run(method: rest[0], waitingFor: rest[1])
+        case "shell": Terminals.shell(method: rest[0], waitingFor: rest[1])
         default:
             say("unknown scenario \(arguments)", to: 2)
             exit(64)
