@@ -60,9 +60,11 @@ enum Wait {
 
     /// Suspends until an attempt succeeds; nil when the deadline passed first. Blocks no thread.
     ///
+    /// - Parameter heedsCancellation: false for what has to be had whatever happens, as a lock that was given up for a time.
     /// - Throws: `CancellationError` if the task was cancelled and a last attempt failed; what an attempt throws.
     static func suspending<Value>(
         deadline: Deadline,
+        heedsCancellation: Bool = true,
         _ attempt: (WaitProgress) throws -> Attempt<Value>
     ) async throws -> Value? {
         var pace = Pace(deadline, spins: false)
@@ -70,7 +72,8 @@ enum Wait {
             let word: FutexWord
             let value: UInt32
             let isGuard: Bool
-            let isCancelled = Task.isCancelled
+            let wasCancelled = Task.isCancelled
+            let isCancelled = wasCancelled && heedsCancellation
             let isOver = deadline.hasPassed
             pace.progress.isLast = isOver || isCancelled
             switch try attempt(pace.progress) {
@@ -86,7 +89,7 @@ enum Wait {
                 word,
                 while: value,
                 deadline: pace.nextLook(isOver ? .never : deadline),
-                endsWhenCancelled: !isCancelled
+                endsWhenCancelled: !wasCancelled
             )
             pace.slept(outcome, onGuard: isGuard)
         }
