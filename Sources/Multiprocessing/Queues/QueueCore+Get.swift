@@ -56,7 +56,7 @@ extension QueueCore {
     ) throws -> Attempt<TakenItem> {
         let item: TakenItem?
         switch try enterConsuming(isImmediate, progress, &turn) {
-        case .wait(let word, let value): return .wait(word, while: value)
+        case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
             do {
                 defer { memory.consumerGuard.release() }
@@ -79,7 +79,7 @@ extension QueueCore {
     ) throws -> Attempt<[TakenItem]> {
         var items: [TakenItem] = []
         switch try enterConsuming(isImmediate, progress, &turn) {
-        case .wait(let word, let value): return .wait(word, while: value)
+        case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
             do {
                 defer { memory.consumerGuard.release() }
@@ -113,7 +113,7 @@ extension QueueCore {
         let seen = tailWord
         if seen.sequence == headWord.sequence, memory.usedHolds == 0 {
             switch try nothing(seen, isImmediate) as Attempt<TakenItem> {
-            case .wait(let word, let value): return .wait(word, while: value)
+            case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
             case .done: return .done(seen)
             }
         }
