@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -132,26 +131,9 @@ void _mp_eventfd_clear(int fd) {
     while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {}
 }
 
-enum { for_good = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
-
-int _mp_seal_content(int fd) { return fcntl(fd, F_ADD_SEALS, for_good) < 0 ? -errno : 0; }
-
-bool _mp_is_immutable(int fd) {
-    int seals = fcntl(fd, F_GET_SEALS);
-    enum { needed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
-    return seals >= 0 && (seals & needed) == needed;
-}
-
 int64_t _mp_file_use(int fd) {
     struct stat status;
     return fstat(fd, &status) < 0 ? -errno : (int64_t)status.st_blocks * 512;
-}
-
-void *_mp_map_private(int fd, size_t count, int *error) {
-    // A shared mapping of a file sealed against writing is refused before Linux 6.7.
-    void *address = mmap(NULL, count, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-    *error = address == MAP_FAILED ? errno : 0;
-    return address == MAP_FAILED ? NULL : address;
 }
 
 int64_t _mp_read_at(int fd, void *bytes, size_t count, int64_t offset) {

@@ -3,7 +3,7 @@ internal import MultiprocessingSystem
 extension Connection {
     /// Sends bytes as a message. Blocks the thread while there is no room.
     ///
-    /// One copy into shared memory (up to 64 KiB) or into a memory file. A value that was sent can be received as bytes, and its
+    /// One copy into shared memory (up to 1 MiB) or into a memory file. A value that was sent can be received as bytes, and its
     /// bytes, sent on, received as the value again.
     ///
     /// Python: `send_bytes`.
@@ -21,7 +21,7 @@ extension Connection {
     @available(*, noasync, message: "Use the async sendBytes: this one blocks the thread")
     public func sendBytes(_ bytes: UnsafeRawBufferPointer, timeout: Duration? = nil) throws {
         var envelope = Envelope()
-        try ConnectionEnd.seal(bytes, &envelope)
+        try ConnectionEnd.putAside(bytes, &envelope)
         try end.send(bytes, envelope, timeout: timeout)
     }
 
@@ -42,7 +42,9 @@ extension Connection {
     ) async throws {
         let window = try Self.window(of: bytes.count, offset, size)
         var envelope = Envelope()
-        try bytes.withUnsafeBytes { try ConnectionEnd.seal(UnsafeRawBufferPointer(rebasing: $0[window]), &envelope) }
+        try bytes.withUnsafeBytes {
+            try ConnectionEnd.putAside(UnsafeRawBufferPointer(rebasing: $0[window]), &envelope)
+        }
         try await end.send(envelope, timeout: timeout) { attempt in
             try bytes.withUnsafeBytes { try attempt(UnsafeRawBufferPointer(rebasing: $0[window])) }
         }
@@ -88,8 +90,8 @@ extension Connection {
     @available(*, noasync, message: "Use the async receiveBytes: this one blocks the thread")
     public func receiveBytes(into buffer: UnsafeMutableRawBufferPointer, timeout: Duration? = nil) throws -> Int {
         let admit = try Self.admission(buffer.count)
-        return try end.receive(timeout: timeout, admit: admit) { message in
-            try message.copy(to: buffer)
+        return try end.receive(timeout: timeout, into: buffer, admit: admit) { message in
+            try message.copyFile(to: buffer)
             return message.record.byteCount
         }
     }

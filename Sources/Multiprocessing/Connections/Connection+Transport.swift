@@ -26,6 +26,7 @@ extension ConnectionEnd {
 
     func receive<Value>(
         timeout: Duration?,
+        into target: UnsafeMutableRawBufferPointer? = nil,
         admit: (MessageRing.Record) throws -> Void,
         finish: (IncomingMessage) throws -> Value
     ) throws -> Value {
@@ -34,7 +35,7 @@ extension ConnectionEnd {
         while true {
             if !ring.isEmpty {
                 let outcome = try Wait.blocking(deadline: deadline, spin: guardSpin) {
-                    try attemptReceive(ring, $0, admit: admit, finish: finish)
+                    try attemptReceive(ring, $0, into: target, admit: admit, finish: finish)
                 }
                 // Nil: another receiver kept us from looking. A nil inside: it took the message.
                 guard let taken = outcome else { throw Self.nothingCame(timeout) }

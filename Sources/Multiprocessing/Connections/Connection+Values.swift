@@ -6,7 +6,7 @@ extension Connection {
     ///
     /// Encodes it here and now, so what cannot be encoded is refused here. Locks, queues, connections and other handles inside the
     /// value arrive as handles. No system call for small values while the receiver is awake, one if it sleeps; some for values
-    /// with handles or of more than 64 KiB. That it returns does not mean that the message was received.
+    /// with handles or of more than 1 MiB. That it returns does not mean that the message was received.
     ///
     /// Python: `send`.
     /// - Parameter timeout: how long to wait for room; nil for as long as it takes, zero or less not at all.
@@ -44,7 +44,7 @@ extension Connection {
             }
             envelope.attachments = context.objects.map { $0 as! SharedDescriptor }
         }
-        try buffer.withUnsafeBytes { try ConnectionEnd.seal($0, &envelope) }
+        try buffer.withUnsafeBytes { try ConnectionEnd.putAside($0, &envelope) }
         return envelope
     }
 

@@ -13,7 +13,7 @@ public import SystemPackage
 ///
 /// Messages are `Codable` values, or bytes; they stay apart and in order. Locks, queues, connections and descriptors go
 /// through as well. Small messages go through shared memory: while both ends are busy, sending and receiving make no system
-/// call. Long ones (from 64 KiB) go as a memory file, which the receiver reads where it is.
+/// call. Long ones (of more than 1 MiB) go as a memory file.
 ///
 /// An end may be used by many threads, tasks and processes at once, for sending and for receiving: every message arrives whole,
 /// at one of those that receive. Like a descriptor, an end that was sent or captured is a *copy*: the other side finds the end of
@@ -31,7 +31,7 @@ public final class Connection: Sendable, Codable, CustomStringConvertible {
 
     /// Makes a connection and returns its ends.
     ///
-    /// Some system calls; uses memory (up to 256 KiB for each direction) as messages come. One-way, the first receives and the
+    /// Some system calls; uses memory as messages pile up, at most 4 MiB for each direction. One-way, the first receives and the
     /// second sends. Python: `Pipe`.
     /// - Parameter isDuplex: whether messages go both ways.
     /// - Throws: ``SharedStateError`` (`outOfResources`).

@@ -8,11 +8,13 @@ extension ConnectionEnd {
 
     /// Takes the first message out of the ring, and has `finish` make something of it; nil if there is none.
     ///
+    /// - Parameter target: where bytes go that `admit` lets through; nil for memory of their own.
     /// - Parameter admit: looks at a message that is still there; what it throws leaves it there.
     /// - Parameter finish: what it throws is the end of a message that is gone.
     func attemptReceive<Value>(
         _ ring: MessageRing,
         _ progress: WaitProgress,
+        into target: UnsafeMutableRawBufferPointer? = nil,
         admit: (MessageRing.Record) throws -> Void,
         finish: (IncomingMessage) throws -> Value
     ) throws -> Attempt<Value?> {
@@ -39,6 +41,9 @@ extension ConnectionEnd {
             )
         }
 
+        if let target, record.kind == .bytes {
+            return .done(try take(into: UnsafeMutableRawBufferPointer(rebasing: target[..<record.length])))
+        }
         if record.length <= Self.small {
             return .done(
                 try withUnsafeTemporaryAllocation(byteCount: Self.small, alignment: 16) { buffer in

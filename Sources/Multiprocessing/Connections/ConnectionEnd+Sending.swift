@@ -16,10 +16,10 @@ extension ConnectionEnd {
     private static let mostTickets: UInt64 = 16
 
     /// Puts bytes that are too many for the ring into a file, which then goes with the message.
-    static func seal(_ bytes: UnsafeRawBufferPointer, _ envelope: inout Envelope) throws {
+    static func putAside(_ bytes: UnsafeRawBufferPointer, _ envelope: inout Envelope) throws {
         guard bytes.count > MessageRing.longestInline else { return }
         do throws(Errno) {
-            let file = try Descriptor.sealedFile(holding: [bytes])
+            let file = try Descriptor.memoryFile(holding: bytes)
             envelope.attachments.insert(SharedDescriptor(file), at: 0)
         } catch {
             throw SharedStateError(.outOfResources, "There is no room for a message of this size", errno: error)
@@ -62,8 +62,8 @@ extension ConnectionEnd {
         }
         ring.tail.pointee.store(tail, ordering: .sequentiallyConsistent)
         chaosStep("send.committed")
-        let bell = ring.bell.pointee.load(ordering: .sequentiallyConsistent)
-        if bell & 1 == 1 { try ringBell(ring, bell, tail) }
+        let calls = ring.calls.pointee.load(ordering: .sequentiallyConsistent)
+        if MessageRing.isCalled(calls) { try wakeReceivers(ring, calls, tail) }
         return .done(())
     }
 
@@ -123,8 +123,19 @@ extension ConnectionEnd {
         return true
     }
 
-    /// Wakes receivers. The word changes afterwards: who dies in between has rung once too often, not once too seldom.
     @inline(never)
+    private func wakeReceivers(_ ring: MessageRing, _ calls: UInt64, _ tail: UInt64) throws {
+        if calls >> 32 != 0 {
+            ring.naps.pointee.store(0, ordering: .relaxed)
+            chaosStep("send.waking")
+            FutexWord(lowHalfOf: ring.tail).wakeAll()
+        }
+        let bell = UInt32(truncatingIfNeeded: calls)
+        if bell & 1 == 1 { try ringBell(ring, bell, tail) }
+    }
+
+    /// Rings for receivers that sleep on the socket. The word changes afterwards: who dies in between has rung once too often, not
+    /// once too seldom.
     private func ringBell(_ ring: MessageRing, _ bell: UInt32, _ tail: UInt64) throws {
         do throws(Errno) {
             try SocketPacket(.bell, tail).send(over: try socketOrErrno().descriptor)
@@ -133,7 +144,10 @@ extension ConnectionEnd {
             // A socket full of packets is readable, which is all that a bell is for.
             case .resourceTemporarilyUnavailable: break
             case .badFileDescriptor: throw SharedStateError(.closed, "The connection was closed")
-            default: throw Self.peerGone
+            default:
+                // A receiver that needed no bell may have taken the message and left.
+                let head = ring.head.pointee.load(ordering: .acquiring)
+                if Int64(bitPattern: head &- tail) < 0 { throw Self.peerGone }
             }
         }
         chaosStep("send.rung")

@@ -14,21 +14,20 @@ struct IncomingMessage {
     private func file() throws -> SharedDescriptor? {
         guard record.kind == .file else { return nil }
         do throws(Errno) {
-            if let file = descriptors.first, try file.descriptor.sealedSize() == record.byteCount { return file }
+            if let file = descriptors.first, try file.descriptor.isFilled(with: record.byteCount) { return file }
         } catch {
             throw SharedStateError(.malformed, "A long message came in a file that cannot be used", errno: error)
         }
         throw SharedStateError(.malformed, "A long message came in a file of another length")
     }
 
-    /// Has `body` use the bytes where they are.
+    /// Has `body` use the bytes. Those in a file are copied first: its sender may still write to it.
     private func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
         guard let file = try file() else { return try body(bytes) }
-        do {
-            return try file.descriptor.withMappedBytes(record.byteCount, body)
-        } catch let error as Errno {
-            throw SharedStateError(.outOfResources, "There is no room for a message of this size", errno: error)
-        }
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: record.byteCount, alignment: 16)
+        defer { copy.deallocate() }
+        try Self.read(file, into: copy)
+        return try body(UnsafeRawBufferPointer(copy))
     }
 
     /// A copy of the bytes.
@@ -40,9 +39,9 @@ struct IncomingMessage {
         }
     }
 
-    /// Copies the bytes to memory that has room for them.
-    func copy(to target: UnsafeMutableRawBufferPointer) throws {
-        guard let file = try file() else { return target.copyMemory(from: bytes) }
+    /// Copies the bytes of a message in a file to memory that has room for them.
+    func copyFile(to target: UnsafeMutableRawBufferPointer) throws {
+        guard let file = try file() else { return }
         try Self.read(file, into: UnsafeMutableRawBufferPointer(rebasing: target[..<record.byteCount]))
     }
 

@@ -16,11 +16,13 @@ internal import Synchronization
 struct MessageRing: @unchecked Sendable {
     // Unchecked: an address that is used by atomic operations, and for bytes by whoever holds the guard of that side.
 
-    static let capacity = 256 << 10
+    static let capacity = 4 << 20
     private static let headerSize = 320
     static let size = headerSize + capacity
     /// Longer messages go beside the ring, in a file.
-    static let longestInline = 64 << 10
+    static let longestInline = 1 << 20
+    /// An empty ring that is used beyond here begins anew: memory that is not needed is not touched, and what is stays in the cache.
+    private static let comfortable = 32 << 10
 
     private let base: UnsafeMutableRawPointer
 
@@ -47,12 +49,24 @@ struct MessageRing: @unchecked Sendable {
     /// The number of the last packet that was asked for.
     var lastTicketTaken: UnsafeMutablePointer<Atomic<UInt64>> { word(72) }
 
-    /// Odd while a receiver sleeps, or may: then whoever commits a message rings, and makes it even.
-    var bell: UnsafeMutablePointer<Atomic<UInt32>> { (base + 128).assumingMemoryBound(to: Atomic<UInt32>.self) }
-    /// Not zero once somebody polls the descriptor by other means than this library's.
-    var isPolled: UnsafeMutablePointer<Atomic<UInt32>> { (base + 132).assumingMemoryBound(to: Atomic<UInt32>.self) }
+    private func half(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
+
+    /// ``bell`` (low half) and ``naps`` in one.
+    var calls: UnsafeMutablePointer<Atomic<UInt64>> { word(128) }
+    /// Odd while a receiver sleeps on the socket, or may: then whoever commits a message rings, and makes it even.
+    var bell: UnsafeMutablePointer<Atomic<UInt32>> { half(128) }
+    /// Not zero while a receiver sleeps on `tail`: then whoever commits a message makes it zero and wakes them.
+    var naps: UnsafeMutablePointer<Atomic<UInt32>> { half(132) }
     /// Not zero while a sender sleeps on `head` for want of space.
-    var wantsSpace: UnsafeMutablePointer<Atomic<UInt32>> { (base + 136).assumingMemoryBound(to: Atomic<UInt32>.self) }
+    var wantsSpace: UnsafeMutablePointer<Atomic<UInt32>> { half(136) }
+    /// Not zero once somebody polls the descriptor by other means than this library's.
+    var isPolled: UnsafeMutablePointer<Atomic<UInt32>> { half(140) }
+
+    /// Whether ``calls`` asks for anything.
+    @inline(__always)
+    static func isCalled(_ calls: UInt64) -> Bool { calls & 0xffff_ffff_0000_0001 != 0 }
 
     let sendGuard: OwnerWord
     let receiveGuard: OwnerWord
@@ -159,12 +173,13 @@ struct MessageRing: @unchecked Sendable {
     /// For the holder of the send guard. The content of a record with a file is the file's size.
     func write(_ record: Record, _ content: UnsafeRawBufferPointer, head: UInt64) throws(SharedStateError) -> UInt64? {
         let tail = tail.pointee.load(ordering: .relaxed)
-        let free = Self.capacity - (try used(tail: tail, head: head))
+        let used = try used(tail: tail, head: head)
         let size = record.size
         var place = Int(tail % UInt64(Self.capacity))
         let rest = Self.capacity - place
-        let padding = size > rest ? rest : 0
-        if padding + size > free { return nil }
+        let beginsAnew = used == 0 && place >= max(Self.comfortable, size)
+        let padding = size > rest || beginsAnew ? rest : 0
+        if padding + size > Self.capacity - used { return nil }
         if padding > 0 {
             data.storeBytes(of: UInt64(Kind.padding.rawValue) << 32, toByteOffset: place, as: UInt64.self)
             place = 0

@@ -1,5 +1,5 @@
-// Unix sockets with addresses, a look at packets before they are taken, and files whose content is settled for good. C because of
-// sockaddr_un, ucred, and recv's flags, which Swift sees as macros or behind _GNU_SOURCE.
+// Unix sockets with addresses, a look at packets before they are taken, and long messages in files. C because of sockaddr_un, ucred,
+// and recv's flags, which Swift sees as macros or behind _GNU_SOURCE.
 //
 // Every function returns 0 or a result >= 0 on success and -errno on failure.
 #pragma once
@@ -40,14 +40,8 @@ int _mp_eventfd(void);
 void _mp_eventfd_signal(int fd);
 void _mp_eventfd_clear(int fd);
 
-/// Nobody can change the file's content or size from now on. Fails while it is mapped for writing.
-int _mp_seal_content(int fd);
-/// Whether nobody can change the file's content or size.
-bool _mp_is_immutable(int fd);
 /// The bytes of memory or disk that a file really uses.
 int64_t _mp_file_use(int fd);
-/// Maps a file for reading.
-void *_Nullable _mp_map_private(int fd, size_t count, int *error);
 /// Reads all of `count` bytes from `offset` on; -EIO if there are fewer.
 int64_t _mp_read_at(int fd, void *bytes, size_t count, int64_t offset);
 

@@ -21,7 +21,7 @@ private struct Target {
     init() throws {
         let before = Set(memoryFiles())
         (a, b) = try Connection.pair()
-        let range = try #require(memoryFiles().first { !before.contains($0) && $0.count > 512 << 10 })
+        let range = try #require(memoryFiles().first { !before.contains($0) && $0.count > 8 << 20 })
         memory = UnsafeMutableRawBufferPointer(
             start: UnsafeMutableRawPointer(bitPattern: range.lowerBound),
             count: range.count
@@ -55,7 +55,7 @@ extension ProcessTests {
                 case 3: _ = try? end.receiveBytes(timeout: short)
                 case 4: _ = try? end.poll(timeout: short)
                 case 5: try? end.send(Cargo(numbers: [], text: "", lock: try Lock()), timeout: short)
-                case 6: try? end.sendBytes([UInt8](repeating: 2, count: 100_000), timeout: short)
+                case 6: try? end.sendBytes([UInt8](repeating: 2, count: 1_100_000), timeout: short)
                 case 7: if let file = try? end.receiveDescriptor(timeout: short) { try? file.close() }
                 default: _ = try? end.fileDescriptor
                 }
@@ -72,7 +72,7 @@ extension ProcessTests {
                         Self.use(target.b, &generator)
                         for _ in 0..<Int.random(in: 1...8, using: &generator) {
                             // Mostly where the positions, words and first records are.
-                            let ring = Bool.random(using: &generator) ? 0 : 256 << 10 + 320
+                            let ring = Bool.random(using: &generator) ? 0 : 4 << 20 + 320
                             let place =
                                 128 + 64 + ring
                                 + Int.random(in: 0..<(Bool.random(using: &generator) ? 330 : 2000), using: &generator)
@@ -146,7 +146,7 @@ extension ProcessTests {
 
         @Test func lengthsAreChecked() throws {
             let (a, b) = try Connection.pair()
-            for size in [1000, 100_000] {
+            for size in [1000, 3_000_000] {
                 try a.sendBytes([UInt8](repeating: 3, count: size))
                 #expect(failure { try b.receiveBytes(maximumLength: size - 1, timeout: .zero) } == .tooLarge)
                 var small = [UInt8](repeating: 0, count: size - 1)

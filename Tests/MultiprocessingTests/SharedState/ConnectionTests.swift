@@ -129,7 +129,7 @@ extension ProcessTests {
                 try backend.run {
                     for number in 0..<count {
                         // Some go beside the ring, some with descriptors.
-                        let size = number % 500 == 0 ? 70_000 : number % 40
+                        let size = number % 500 == 0 ? 140_000 : number % 40
                         try a.send([sender, number] + [Int](repeating: number, count: size), timeout: long)
                     }
                 }
@@ -163,7 +163,8 @@ extension ProcessTests {
         @Test(arguments: Backend.processes) func valuesOfEverySize(backend: Backend) throws {
             let (a, b) = try Connection.pair()
             let sizes = [
-                0, 1, 7, 8, 9, 1023, 1024, 1025, 65_535, 65_536, 65_537, 262_144, 1 << 20, 100, 65_000, 65_000, 65_000,
+                0, 1, 7, 8, 9, 1023, 1024, 1025, 65_535, 65_536, 65_537, 262_144, 1 << 20, 1 << 20 + 1, 3 << 20, 100,
+                65_000, 65_000, 65_000,
                 65_000,
             ]
             let other = try backend.run {
@@ -272,17 +273,17 @@ extension ProcessTests {
             let (a, b) = try Connection.pair()
             b.close()
             #expect(failure { try a.send(1) } == .peerGone)
-            #expect(failure { try a.sendBytes([UInt8](repeating: 0, count: 100_000)) } == .peerGone)
+            #expect(failure { try a.sendBytes([UInt8](repeating: 0, count: 1_100_000)) } == .peerGone)
         }
 
         @Test func messagesOutliveTheirSender() throws {
             let (a, b) = try Connection.pair()
             try a.send([try Lock()])
-            try a.sendBytes([UInt8](repeating: 9, count: 300_000))
+            try a.sendBytes([UInt8](repeating: 9, count: 1_100_000))
             try a.send("last")
             a.close()
             #expect(try b.receive([Lock].self, timeout: .zero).count == 1)
-            #expect(try b.receiveBytes(timeout: .zero).count == 300_000)
+            #expect(try b.receiveBytes(timeout: .zero).count == 1_100_000)
             #expect(try b.receive(String.self, timeout: .zero) == "last")
             #expect(failure { try b.receive(Int.self, timeout: .zero) } == .peerGone)
         }
@@ -325,7 +326,7 @@ extension ProcessTests {
                     for _ in 0..<20 {
                         let (a, b) = try Connection.pair()
                         try a.send([try Lock()])
-                        try a.sendBytes([UInt8](repeating: 9, count: 300_000))
+                        try a.sendBytes([UInt8](repeating: 9, count: 1_100_000))
                         let (c, d) = try Connection.pair(duplex: false)
                         try a.send(c)
                         try a.send(d)
