@@ -28,9 +28,6 @@ public final class Barrier: Sendable, Codable, CustomStringConvertible {
     let core: BarrierCore
     private let spin = AdaptiveSpin()
 
-    /// How long a wait without success may go on because another process is in the middle of a step: stopped, most likely.
-    private static let grace: Duration = .seconds(1)
-
     /// Makes a barrier. No system call for up to some thousand parties, except for a process's first piece of shared memory.
     ///
     /// - Parameters:
@@ -95,13 +92,7 @@ public final class Barrier: Sendable, Codable, CustomStringConvertible {
     @discardableResult
     public func wait(timeout: Duration? = nil, action: () throws -> Void = {}) throws -> Int {
         let deadline = Deadline(after: timeout ?? self.timeout)
-        var isHindered = false
-        let entered =
-            try Wait.blocking(deadline: deadline, spin: spin) { try core.enter($0, &isHindered) }
-            ?? (isHindered
-                ? Wait.blocking(deadline: Deadline(after: Self.grace), spin: spin) { try core.enter($0, &isHindered) }
-                : nil)
-        guard let party = entered else { throw cannotEnter }
+        guard let party = try Wait.blocking(deadline: deadline, spin: spin, core.enter) else { throw cannotEnter }
         defer { core.leave(party) }
         if party.isLast {
             do { try action() } catch {
@@ -127,13 +118,7 @@ public final class Barrier: Sendable, Codable, CustomStringConvertible {
     public func wait(timeout: Duration? = nil, action: () async throws -> Void = {}) async throws -> Int {
         try Task.checkCancellation()
         let deadline = Deadline(after: timeout ?? self.timeout)
-        var isHindered = false
-        var entered = try await Wait.suspending(deadline: deadline) { try core.enter($0, &isHindered) }
-        if entered == nil, isHindered {
-            let grace = Deadline(after: Self.grace)
-            entered = try await Wait.suspending(deadline: grace) { try core.enter($0, &isHindered) }
-        }
-        guard let party = entered else { throw cannotEnter }
+        guard let party = try await Wait.suspending(deadline: deadline, core.enter) else { throw cannotEnter }
         defer { core.leave(party) }
         if party.isLast {
             do { try await action() } catch {

@@ -107,35 +107,31 @@ struct BarrierCore: Sendable {
         return false
     }
 
-    /// To sleep until the state is another one; nil if it is already.
-    private func sleep<Value>(_ current: BarrierState) -> Attempt<Value>? {
-        if current.marked != current {
+    /// To sleep until the state is another one; nil if it is already. Who only looks at it for a while leaves no mark.
+    private func sleep<Value>(_ found: BarrierState, _ progress: WaitProgress) -> Attempt<Value>? {
+        let current = progress.isAboutToSleep ? found.marked : found
+        if current != found {
             let (won, _) = stateWord.pointee.compareExchange(
-                expected: current.rawValue,
-                desired: current.marked.rawValue,
+                expected: found.rawValue,
+                desired: current.rawValue,
                 ordering: .relaxed
             )
             guard won else { return nil }
         }
         chaosStep("barrier.sleeping")
-        return .wait(FutexWord(lowHalfOf: stateWord), while: UInt32(truncatingIfNeeded: current.marked.rawValue))
+        return .wait(FutexWord(lowHalfOf: stateWord), while: UInt32(truncatingIfNeeded: current.rawValue))
     }
 
     // MARK: Coming
 
     /// Takes the next place in the round.
     ///
-    /// - Parameter isHindered: whether nothing but another process's step was in the way.
     /// - Throws: `broken`.
-    func enter(_ progress: WaitProgress, _ isHindered: inout Bool) throws -> Attempt<Party> {
-        isHindered = false
+    func enter(_ progress: WaitProgress) throws -> Attempt<Party> {
         if state.isBroken { throw Self.broken }
         // Whoever died with the guard leaves nothing halfway: a place is taken by the store of the count, and the rest of
         // what is done under the guard can be done again.
-        if case .busy(let word, let value) = guardian.take(progress) {
-            isHindered = true
-            return .wait(word, while: value)
-        }
+        if case .busy(let word, let value) = guardian.take(progress.atGuard) { return .guarded(word, while: value) }
         defer { guardian.release() }
         chaosStep("barrier.guarded")
         while true {
@@ -151,7 +147,7 @@ struct BarrierCore: Sendable {
                     // The last party runs its action. It is in the last slot, or died before it was all the way there.
                     if progress.isOverdue, isDead(now.round, parties - 1) {
                         change { $0.breaking(now.round) }
-                    } else if let sleep: Attempt<Party> = sleep(now) {
+                    } else if let sleep: Attempt<Party> = sleep(now, progress) {
                         return sleep
                     }
                 } else if let obstacle: Attempt<Party> = occupy(slot(now.round, index), progress) {
@@ -218,7 +214,7 @@ struct BarrierCore: Sendable {
             let now = state
             if progress.isOverdue, hasDead(party, progress) {
                 change { $0.breaking(party.round) }
-            } else if now.round == party.round, now.phase == .filling, let sleep: Attempt<Bool> = sleep(now) {
+            } else if now.round == party.round, now.phase == .filling, let sleep: Attempt<Bool> = sleep(now, progress) {
                 return sleep
             }
         }

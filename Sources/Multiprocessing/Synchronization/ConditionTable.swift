@@ -156,7 +156,7 @@ struct ConditionTable: Sendable, Codable {
     func withdraw(_ waiter: Waiter) -> Bool {
         chaosStep("condition.withdrawing")
         var found = state(waiter.slot)
-        // It may have been marked as settled by the last look.
+        // The last look may have marked it as settled.
         while found.mark == .waiting {
             if change(waiter.slot, found, .free) {
                 forget(waiter.slot)
@@ -173,7 +173,7 @@ struct ConditionTable: Sendable, Codable {
     func look(_ waiter: inout Waiter, _ progress: WaitProgress) -> Attempt<Bool> {
         var found = state(waiter.slot)
         if found.mark == .waiting, progress.isOverdue, takeOver(&waiter, progress) { return .done(true) }
-        if found.mark == .waiting, progress.sleeps > 0, !found.isSettled {
+        if found.mark == .waiting, progress.isAboutToSleep, !found.isSettled {
             _ = change(waiter.slot, found, found.settled)
             found = state(waiter.slot)
         }
@@ -289,7 +289,7 @@ struct ConditionTable: Sendable, Codable {
         horizon(slot).pointee.store(nextTicket.pointee.load(ordering: .relaxed), ordering: .relaxed)
         chaosStep("condition.chosen")
         while !change(slot, found, Slot(found.owner, .notified)) {
-            // It may have been marked as settled. Anything else means that it has gone.
+            // It may have settled. Anything else means that it has gone.
             let now = state(slot)
             guard now.mark == .waiting, now.owner == found.owner else { return false }
             found = now
@@ -297,7 +297,7 @@ struct ConditionTable: Sendable, Codable {
         chaosStep("condition.notified")
         if FutexWord(lowHalfOf: word(slot)).wake() > 0 { return true }
         chaosStep("condition.woken")
-        // Nobody sleeps. One that has come just now may not yet do so. But one that has slept before may be dead.
+        // Nobody sleeps: it looks at the word, or was about to sleep; or it is dead, which is worth asking in the latter cases.
         guard found.isSettled, !found.owner.isAlive else { return true }
         guard change(slot, Slot(found.owner, .notified), .free) else { return true }
         forget(slot)
@@ -306,7 +306,8 @@ struct ConditionTable: Sendable, Codable {
 
     /// The word of a slot.
     ///
-    /// A process's stamp; bits 22–23, the mark; bit 24, the waiter has slept once. Zero is free, and taken if the map says so.
+    /// A process's stamp; bits 22–23, the mark; bit 24, the waiter is settled: it sleeps, or is about to. Zero is free, and
+    /// taken if the map says so.
     private struct Slot: RawRepresentable {
         var rawValue: UInt64
 

@@ -105,7 +105,7 @@ public final class Event: Sendable, Codable, CustomStringConvertible {
         if isSet { return true }
         if let timeout, timeout <= .zero { return false }
         var arrival: UInt64?
-        return try Wait.blocking(deadline: Deadline(after: timeout), spin: spin) { _ in attempt(&arrival) } ?? false
+        return try Wait.blocking(deadline: Deadline(after: timeout), spin: spin) { attempt(&arrival, $0) } ?? false
     }
 
     /// Suspends the task until it is set. Blocks no thread.
@@ -118,17 +118,18 @@ public final class Event: Sendable, Codable, CustomStringConvertible {
         if isSet { return true }
         if let timeout, timeout <= .zero { return false }
         var arrival: UInt64?
-        return try await Wait.suspending(deadline: Deadline(after: timeout)) { _ in attempt(&arrival) } ?? false
+        return try await Wait.suspending(deadline: Deadline(after: timeout)) { attempt(&arrival, $0) } ?? false
     }
 
     /// - Parameter arrival: the generation that the waiter found when it came; nil before the first look.
-    private func attempt(_ arrival: inout UInt64?) -> Attempt<Bool> {
+    private func attempt(_ arrival: inout UInt64?, _ progress: WaitProgress) -> Attempt<Bool> {
         var current = word.pointee.load(ordering: .acquiring)
         while true {
             let generation = current / Self.generation
             if current & Self.isSet != 0 || generation != arrival ?? generation { return .done(true) }
             arrival = generation
-            let marked = current | Self.hasSleepers
+            // Who only looks at it for a while leaves no mark, and needs no waking.
+            let marked = progress.isAboutToSleep ? current | Self.hasSleepers : current
             if marked != current {
                 let (won, now) = word.pointee.compareExchange(
                     expected: current,

@@ -24,7 +24,8 @@ extension ProcessTests {
                 let before = (openDescriptors().count, mappings())
                 for _ in 0..<20 { try round() }
                 let after = (openDescriptors().count, mappings())
-                try check(after.0, is: before.0)
+                // One of an ended child may have been counted before, and be closed by now.
+                try check(after.0 <= before.0, "\(before.0) descriptors, then \(after.0)")
                 // The allocator maps memory as well.
                 try check(after.1 - before.1 < 10, "\(before.1) mappings, then \(after.1)")
             }
