@@ -155,9 +155,6 @@ uint64_t _mp_holder_self(void) {
     if (!thread) thread = (atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1) << 1;
     return thread;
 }
-static _Thread_local char token;
-
-uint64_t _mp_thread_token(void) { return (uintptr_t)&token; }
 
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge) {
     // Memory files are not accounted for when they are made: what no machine of this size can ever hold is refused here,

@@ -100,6 +100,30 @@ func measureStruct<Value: Codable>(_ title: String, _ value: Value, inner: Int) 
     print("  round trip: \(ratios) times as fast as JSON")
 }
 
+/// One value into memory that is there already and back, as a queue in shared memory does it.
+func measureSmall<Value: Codable>(_ title: String, _ value: Value) throws {
+    let encoder = BinaryEncoder()
+    let decoder = BinaryDecoder()
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 1024, alignment: 16)
+    defer { room.deallocate() }
+    let message = try encoder.encode(value)
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: message.count, alignment: 16)
+    defer { bytes.deallocate() }
+    bytes.copyBytes(from: message)
+    let source = UnsafeRawBufferPointer(bytes)
+    _ = try compare(
+        title,
+        repeats: 41,
+        inner: 3000,
+        [
+            Contender("encodeSmall") { use(BinaryEncoder.encodeSmall(value, into: room)) },
+            Contender("decodeSmall") { use(BinaryDecoder.decodeSmall(Value.self, from: source)) },
+            Contender("encode and copy pieces") { try encoder.encode(value) { $0.copy(to: room) } },
+            Contender("decode") { use(try decoder.decode(Value.self, from: source)) },
+        ]
+    )
+}
+
 /// `codingbench profile <what>` runs one thing for a while, for a profiler to look at.
 func profile(_ what: String) throws {
     let encoder = BinaryEncoder()
@@ -128,8 +152,12 @@ if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "profile" {
     try profile(CommandLine.arguments[2])
     exit(0)
 }
+try measureSmall("an Int", 42)
+try measureSmall("a text of 11 bytes", "hello world")
+try measureSmall("100 bytes", [UInt8](repeating: 7, count: 100))
 try measureArray()
 try measureStruct("struct of ten scalars and texts", Flat(), inner: 300)
 try measureStruct("struct of ten mixed fields", Mixed(), inner: 300)
 try measureStruct("1000 of them", [Mixed](repeating: Mixed(), count: 1000), inner: 1)
+try measureStruct("100 KB of Data", Data(repeating: 7, count: 100_000), inner: 1)
 try measureStruct("10,000 strings", (0..<10_000).map { "string number \($0)" }, inner: 1)

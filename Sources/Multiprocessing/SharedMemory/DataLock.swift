@@ -3,8 +3,8 @@ internal import Synchronization
 
 /// The lock that goes with a shared value or array: one of its own, the caller's, or none.
 ///
-/// Its own takes 16 bytes of the block: the owner word, then the token of the thread that holds it, by which a thread that
-/// would wait for itself is told so.
+/// Its own takes 16 bytes of the block: the owner word, then the task or thread that holds it, by which one that would wait
+/// for itself is told so.
 struct DataLock: ~Copyable, Sendable {
     private enum Kind {
         case own(OwnerWord, SharedBlock)
@@ -104,9 +104,9 @@ struct DataLock: ~Copyable, Sendable {
         case .taken(let dead): return .done(dead != nil)
         case .busy(let futex, let value):
             let isMine =
-                word.owner == .current && block.word(8).pointee.load(ordering: .relaxed) == ThisProcess.threadToken
+                word.owner == .current && block.word(8).pointee.load(ordering: .relaxed) == Holder.current
             if isMine {
-                throw SharedStateError(.wouldDeadlock, "This thread holds the lock of the shared data already")
+                throw SharedStateError(.wouldDeadlock, "This task or thread holds the lock of the shared data already")
             }
             return .wait(futex, while: value)
         }
@@ -118,7 +118,7 @@ struct DataLock: ~Copyable, Sendable {
         _ block: SharedBlock,
         _ body: (Bool) throws -> R
     ) rethrows -> R {
-        block.word(8).pointee.store(ThisProcess.threadToken, ordering: .relaxed)
+        block.word(8).pointee.store(Holder.current, ordering: .relaxed)
         defer {
             block.word(8).pointee.store(0, ordering: .relaxed)
             word.release()
@@ -127,7 +127,7 @@ struct DataLock: ~Copyable, Sendable {
     }
 
     private static func run<R>(_ lock: Lock, _ body: (Bool) throws -> R) throws -> R {
-        let result = Result { try body(false) }
+        let result = Result { try body(lock.abandonment != nil) }
         try lock.release()
         return try result.get()
     }

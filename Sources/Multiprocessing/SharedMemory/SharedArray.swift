@@ -104,7 +104,7 @@ public final class SharedArray<Element: BitwiseCopyable>: @unchecked Sendable, C
     public var callersLock: Lock? { lock.callersLock }
 
     /// How many processes have died within ``withLock(timeout:_:)``, as its next holders found out: the elements that such a
-    /// process was changing may be half changed. Always 0 with a lock of yours, which has its own way to tell.
+    /// process was changing may be half changed.
     public var abandonments: Int {
         Int(truncatingIfNeeded: block.word(ArrayLayout.abandonments).pointee.load(ordering: .relaxed))
     }

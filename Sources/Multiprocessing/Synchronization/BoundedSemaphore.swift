@@ -104,6 +104,16 @@ public final class BoundedSemaphore: Sendable, Codable {
         return try await Scope.run(body) { try release() }
     }
 
+    /// Runs `body`, which does not suspend, with a permit; suspends the task until it has one. Python: `with semaphore:`.
+    ///
+    /// - Parameter timeout: how long to wait for a permit at most; nil is without end.
+    /// - Throws: ``SharedStateError`` (`timedOut`), `CancellationError` if the task is cancelled before it has a permit, and what
+    ///   `body` throws; the permit is given back in every case.
+    public func withPermit<Result>(timeout: Duration? = nil, _ body: () throws -> Result) async throws -> Result {
+        guard try await acquire(timeout: timeout) else { throw PermitCounter.timedOut }
+        return try Scope.run(body) { try release() }
+    }
+
     // MARK: Looking
 
     /// The number of free permits; out of date as soon as it is known. Python: `get_value()`.

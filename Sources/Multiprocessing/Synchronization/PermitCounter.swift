@@ -7,7 +7,8 @@ internal import Synchronization
 /// of free permits is worked out anew by whoever takes the guard from a dead process. So each operation has one store that
 /// commits it: the holder's count, or the capacity where that grows. (Without a table, the number of free permits itself.)
 ///
-/// Sleepers sleep on the gate: bit 0, somebody sleeps; above it, a number that every release raises while that is so. Each
+/// Sleepers sleep on the gate: bit 0, somebody sleeps; bit 1, somebody marked it since the last release; above them, a number
+/// that every release raises while somebody sleeps. Each
 /// release wakes as many sleepers as it gave permits, the longest waiting first. Turns are reserved for starving sleepers as
 /// in ``OwnerWordState``.
 ///
@@ -17,6 +18,8 @@ final class PermitCounter: Sendable {
     private static let headerSize = 128
     private static let bounded: UInt64 = 1
     private static let returning: UInt64 = 2
+    private static let sleepersBit: UInt32 = 1
+    private static let freshBit: UInt32 = 2
     /// As for Python: more permits than any program can mean.
     private static let mostPermits = Int(Int32.max)
 
@@ -105,7 +108,9 @@ final class PermitCounter: Sendable {
     private func take(_ progress: WaitProgress) throws -> Attempt<Bool> {
         let dead = progress.isOverdue && free.value == 0 ? deadHolders(atOnce: progress.isLook) : []
         return try underGuard(progress, forgetting: dead) { _ in
-            let (permits, reserved) = (free.value, turns.value)
+            let isMarked = gate.atomic.pointee.load(ordering: .relaxed) & Self.sleepersBit != 0
+            // Without the mark there is nobody for whom turns could be reserved.
+            let (permits, reserved) = (free.value, isMarked ? turns.value : 0)
             if permits > 0, reserved == 0 || progress.sleeps > 0 || progress.isStarving {
                 try hold()
                 free.value = permits - 1
@@ -125,7 +130,8 @@ final class PermitCounter: Sendable {
                 return .wait(free.futex, while: UInt32(truncatingIfNeeded: permits))
             }
             // Under the guard, so the release that follows sees the mark. Relaxed: the guard orders it.
-            return .wait(gate, while: gate.atomic.pointee.bitwiseOr(1, ordering: .relaxed).newValue)
+            let mark = Self.sleepersBit | Self.freshBit
+            return .wait(gate, while: gate.atomic.pointee.bitwiseOr(mark, ordering: .relaxed).newValue)
         }
     }
 
@@ -239,20 +245,28 @@ final class PermitCounter: Sendable {
     }
 
     /// Tells sleepers that there is something to look at: changes the gate. Nil if nobody sleeps.
-    private func raiseGate() -> UInt32? {
-        guard gate.atomic.pointee.load(ordering: .relaxed) & 1 != 0 else { return nil }
-        let value = gate.atomic.pointee.wrappingAdd(2, ordering: .relaxed).newValue
+    ///
+    /// - Returns: the gate's new value, and whether somebody may be on its way to sleep at this moment.
+    private func raiseGate() -> (value: UInt32, isFresh: Bool)? {
+        let old = gate.atomic.pointee.load(ordering: .relaxed)
+        guard old & Self.sleepersBit != 0 else { return nil }
+        // Only the mark can be gone meanwhile, taken back by one that woke nobody: then this is late, which does no harm.
+        let value = (old & ~Self.freshBit) &+ 4
+        gate.atomic.pointee.store(value, ordering: .relaxed)
         chaosStep("semaphore.raised")
-        return value
+        return (value, old & Self.freshBit != 0)
     }
 
     /// Wakes up to `count` sleepers.
-    private func wake(_ count: Int, _ value: UInt32) {
+    private func wake(_ count: Int, _ ring: (value: UInt32, isFresh: Bool)) {
         chaosStep("semaphore.opened")
-        let woken = gate.wake(Int32(clamping: count))
-        guard woken < count else { return }
-        // Nobody is left asleep. Whoever marked the gate meanwhile finds it changed, and does so again.
-        _ = gate.atomic.pointee.compareExchange(expected: value, desired: value & ~1, ordering: .relaxed)
+        guard gate.wake(Int32(clamping: count)) < count, !ring.isFresh else { return }
+        // Nobody sleeps, and nobody is about to, unless it marked the gate meanwhile. Turns mean nothing without the mark.
+        _ = gate.atomic.pointee.compareExchange(
+            expected: ring.value,
+            desired: ring.value & ~Self.sleepersBit,
+            ordering: .relaxed
+        )
     }
 
     /// The dead among the holders. Those who wait share the search: one of them every few milliseconds, unless `atOnce`.

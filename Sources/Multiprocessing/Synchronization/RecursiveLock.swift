@@ -146,6 +146,16 @@ public final class RecursiveLock: Sendable, Codable {
         return try await Scope.run(body, release)
     }
 
+    /// Runs `body`, which does not suspend, with the lock held; suspends the task until it has it. Python: `with lock:`.
+    ///
+    /// - Parameter timeout: how long to wait for the lock at most; nil is without end.
+    /// - Throws: ``SharedStateError`` (`timedOut`), `CancellationError` if the task is cancelled before the lock is taken, and
+    ///   what `body` throws; the lock is released in every case.
+    public func withLock<Result>(timeout: Duration? = nil, _ body: () throws -> Result) async throws -> Result {
+        guard try await acquire(timeout: timeout) else { throw Self.timedOut }
+        return try Scope.run(body, release)
+    }
+
     private static var timedOut: SharedStateError {
         SharedStateError(.timedOut, "The lock was not to be had in time")
     }

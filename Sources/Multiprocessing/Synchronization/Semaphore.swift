@@ -18,6 +18,9 @@ internal import MultiprocessingSystem
 ///
 /// Acquiring and releasing costs no system call while nobody waits. A copy of the handle in another process is the same semaphore.
 ///
+/// Glibc, which Foundation passes on, has a type alias of the same name. In a file that imports either, say
+/// `import class Multiprocessing.Semaphore`, or write `Multiprocessing.Semaphore` where a type is asked for.
+///
 /// Python: `multiprocessing.Semaphore`, which loses the permits of processes that die.
 public final class Semaphore: Sendable, Codable {
     private let permits: PermitCounter
@@ -112,6 +115,16 @@ public final class Semaphore: Sendable, Codable {
     public func withPermit<Result>(timeout: Duration? = nil, _ body: () async throws -> Result) async throws -> Result {
         guard try await acquire(timeout: timeout) else { throw PermitCounter.timedOut }
         return try await Scope.run(body) { try release() }
+    }
+
+    /// Runs `body`, which does not suspend, with a permit; suspends the task until it has one. Python: `with semaphore:`.
+    ///
+    /// - Parameter timeout: how long to wait for a permit at most; nil is without end.
+    /// - Throws: ``SharedStateError`` (`timedOut`), `CancellationError` if the task is cancelled before it has a permit, and what
+    ///   `body` throws; the permit is given back in every case.
+    public func withPermit<Result>(timeout: Duration? = nil, _ body: () throws -> Result) async throws -> Result {
+        guard try await acquire(timeout: timeout) else { throw PermitCounter.timedOut }
+        return try Scope.run(body) { try release() }
     }
 
     // MARK: Looking

@@ -12,7 +12,7 @@ internal import Synchronization
 /// Fairness: a newcomer may take a free word before a sleeper that was just woken gets to run, which keeps the word busy. One
 /// that has waited a millisecond and loses once more reserves the next turns for those who slept, and newcomers have to queue
 /// up with them: 2 turns at first, then 4, 8, … as it goes on losing. Sleepers are woken in the order in which they fell
-/// asleep, so with n of them, nobody loses more than log n times after its first millisecond.
+/// asleep, so the turns reach it unless processes that release are held up again and again before they wake somebody.
 ///
 /// Costs one compare-and-swap to take and one to release while nobody waits: no system call.
 ///
@@ -129,7 +129,12 @@ struct OwnerWord: @unchecked Sendable {
         } while true
         chaosStep("word.released")
         guard current.hasSleepers else { return true }
-        FutexWord(lowHalfOf: word).wake()
+        let left = current.released
+        if FutexWord(lowHalfOf: word).wake() == 0, !current.isFreshlyMarked, left.reservedTurns > 0 {
+            // Nobody sleeps, and nobody is about to: turns that stay reserved would keep the next newcomer waiting. Relaxed: it
+            // continues the release sequence, its own or that of a later owner who left the same behind.
+            _ = word.pointee.compareExchange(expected: left.rawValue, desired: 0, ordering: .relaxed)
+        }
         return true
     }
 }

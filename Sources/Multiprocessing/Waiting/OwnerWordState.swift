@@ -2,7 +2,7 @@ internal import MultiprocessingSystem
 
 /// What an ``OwnerWord`` holds, and what may become of it: the rules, without memory, clocks or sleep.
 ///
-/// Bits, besides the stamp's: 31, somebody sleeps on the word; 22–29, how many turns are reserved for those who slept. Free is
+/// Bits, besides the stamp's: 31, somebody sleeps on the word; 30, somebody marked it since it was taken; 22–29, how many turns are reserved for those who slept. Free is
 /// a word without a stamp.
 package struct OwnerWordState: RawRepresentable, Hashable, Sendable {
     package var rawValue: UInt64
@@ -12,6 +12,7 @@ package struct OwnerWordState: RawRepresentable, Hashable, Sendable {
     }
 
     private static let sleepersBit: UInt64 = 1 << 31
+    private static let freshBit: UInt64 = 1 << 30
     private static let turnsShift: UInt64 = 22
     private static let turnsMask: UInt64 = 0xff << turnsShift
 
@@ -22,6 +23,9 @@ package struct OwnerWordState: RawRepresentable, Hashable, Sendable {
     package var owner: UInt64 { rawValue & ProcessStamp.mask }
     package var isFree: Bool { owner == 0 }
     package var hasSleepers: Bool { rawValue & Self.sleepersBit != 0 }
+    /// Whether one who wants it may be on its way to sleep at this moment. (One that marked it before it was taken finds it
+    /// changed, and marks it again.)
+    package var isFreshlyMarked: Bool { rawValue & Self.freshBit != 0 }
     package var reservedTurns: Int { Int(rawValue >> Self.turnsShift & 0xff) }
 
     /// Free, with turns reserved.
@@ -58,7 +62,7 @@ package struct OwnerWordState: RawRepresentable, Hashable, Sendable {
             // uses up one turn.
             next = next & ~Self.turnsMask | turns(reservedTurns - 1)
         }
-        if progress.isAboutToSleep || hasSlept { next |= Self.sleepersBit }
+        if progress.isAboutToSleep || hasSlept { next |= Self.sleepersBit | Self.freshBit }
         if progress.isLast, hasSlept {
             // Turns that nobody comes for keep newcomers waiting. Others who starve reserve theirs when they lose again.
             if !isFree { next &= ~Self.turnsMask }
@@ -73,8 +77,7 @@ package struct OwnerWordState: RawRepresentable, Hashable, Sendable {
 
     /// What the owner leaves behind.
     ///
-    /// Reserved turns stay until they are used, also if nobody sleeps at this moment: a starving one may be on its way to sleep,
-    /// or from it. Without the mark there is nobody.
+    /// Without the mark there is nobody for whom turns could be reserved.
     package var released: OwnerWordState {
         .free(reservedTurns: hasSleepers ? reservedTurns : 0)
     }

@@ -129,7 +129,11 @@ enum Wait {
             }
         }
 
-        func nextLook(_ deadline: Deadline) -> Deadline { deadline.earlier(slice) }
+        /// When to look again; called before every sleep.
+        mutating func nextLook(_ deadline: Deadline) -> Deadline {
+            if began == nil { began = .now }
+            return deadline.earlier(slice)
+        }
 
         mutating func slept(_ outcome: FutexWord.Outcome, onGuard: Bool) {
             progress.isOverdue = outcome == .timedOut || progress.isLook
@@ -144,13 +148,7 @@ enum Wait {
             }
             if hasSlept { progress.sleeps += 1 }
             progress.guardSleeps = 0
-            let now = ContinuousClock.now
-            // The first sleep's length is not known; it counts as none, which costs a starving waiter one more try.
-            if let began {
-                if now - began >= Self.patience { progress.starved += 1 }
-            } else {
-                began = now
-            }
+            if ContinuousClock.now - began! >= Self.patience { progress.starved += 1 }
         }
     }
 }

@@ -13,20 +13,37 @@ public struct BinaryEncoder: Sendable {
         self.limits = limits
     }
 
+    /// Encodes a value and gives `body` the message in pieces, which it may copy to where they are wanted.
+    ///
+    /// O(n) in the size of the message, without what is in large arrays and texts: these are not copied. A small value
+    /// (see ``encodeSmall(_:into:)``) needs no allocation. Blocks only if `body` does.
+    /// - Throws: ``WireError`` if a limit is exceeded or a type uses its encoder in a meaningless way, and whatever an
+    ///   `encode(to:)` or `body` throws.
+    public func encode<Value: Encodable, Result>(
+        _ value: Value,
+        _ body: (borrowing EncodedMessage) throws -> Result
+    ) throws -> Result {
+        let small: Result? = try withUnsafeTemporaryAllocation(byteCount: 64, alignment: 16) { room in
+            guard let count = Self.encodeSmall(value, into: room), count <= limits.maximumBytes else { return nil }
+            return try body(EncodedMessage(UnsafeRawBufferPointer(rebasing: room[..<count])))
+        }
+        if let small { return small }
+        let state = try start(value)
+        defer { state.close() }
+        return try body(try EncodedMessage(state))
+    }
+
     /// Encodes a value as a message of its own.
     ///
     /// O(n) in the size of the message. Does not block.
     /// - Throws: ``WireError`` if a limit is exceeded or a type uses its encoder in a meaningless way, and whatever an
     ///   `encode(to:)` throws.
     public func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
-        let state = try start(value, buffer: WireBuffer(minimumCapacity: 256))
-        defer { state.close() }
-        let size = try state.finish()
-        return [UInt8](unsafeUninitializedCapacity: size) { target, count in
-            let target = UnsafeMutableRawBufferPointer(target)
-            state.forEachPiece { piece in
-                UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: piece)
-                count += piece.count
+        try encode(value) { message in
+            let size = message.count
+            return [UInt8](unsafeUninitializedCapacity: size) { target, count in
+                message.copy(to: UnsafeMutableRawBufferPointer(target))
+                count = size
             }
         }
     }
@@ -36,17 +53,18 @@ public struct BinaryEncoder: Sendable {
     /// O(n) in the size of the message. Does not block. Reuses the memory of `output`, so it is the faster of the two.
     /// - Throws: As ``encode(_:)`` does.
     public func encode<Value: Encodable>(_ value: Value, into output: inout WireBuffer) throws {
-        let state = try start(value, buffer: WireBuffer(minimumCapacity: 256))
-        defer { state.close() }
-        output.reserve(try state.finish())
-        state.forEachPiece { output.append($0) }
+        try encode(value) { message in
+            output.reserve(message.count)
+            message.forEachPiece { output.append($0) }
+        }
     }
 
-    private func start<Value: Encodable>(
-        _ value: Value,
-        buffer: consuming WireBuffer
-    ) throws -> EncodingState {
-        let state = EncodingState(buffer: buffer, limits: limits, userInfo: userInfo.asAny)
+    private func start<Value: Encodable>(_ value: Value) throws -> EncodingState {
+        let state = EncodingState(
+            buffer: WireBuffer(minimumCapacity: 256),
+            limits: limits,
+            userInfo: userInfo.asAny
+        )
         state.buffer.reserve(1)
         state.buffer.put(WireFormat.version)
         do {

@@ -1,4 +1,5 @@
-// The reading of tags, keys, numbers and texts. Every length is checked against its container's end before it is used.
+// The reading of tags, keys, numbers and texts. Every length is loaded once (see `loadOnce`) and checked against its
+// container's end before it is used; the payloads of numbers are never checked, so they are loaded as they come.
 
 extension DecodingState {
     func bytes(_ start: Int, _ length: Int) -> UnsafeRawBufferPointer {
@@ -18,7 +19,7 @@ extension DecodingState {
     @inline(__always)
     func value(at offset: Int, limit: Int) throws -> WireValue {
         guard offset < limit else { throw truncated(at: offset) }
-        return WireValue(tag: load(UInt8.self, offset), payload: offset + 1, limit: limit)
+        return WireValue(tag: loadOnce(UInt8.self, base + offset), payload: offset + 1, limit: limit)
     }
 
     /// A value without the marks of nested optionals.
@@ -43,7 +44,7 @@ extension DecodingState {
     func content(of value: WireValue) throws -> (start: Int, length: Int) {
         let start = value.payload + WireFormat.headerSize - 1
         guard start <= value.limit else { throw truncated(at: value.payload) }
-        let length = Int(load(UInt64.self, value.payload - 1) >> 8)
+        let length = Int(loadOnce(UInt64.self, base + value.payload - 1) >> 8)
         guard length <= value.limit - start else { throw truncated(at: value.payload) }
         return (start, length)
     }
@@ -68,7 +69,7 @@ extension DecodingState {
             end = value.payload + size
         } else if value.tag == WireTag.shortString {
             guard value.payload < value.limit else { throw truncated(at: value.payload) }
-            end = value.payload + 1 + Int(load(UInt8.self, value.payload))
+            end = value.payload + 1 + Int(loadOnce(UInt8.self, base + value.payload))
         } else if value.tag >= WireTag.string, value.tag <= WireTag.packed {
             let (start, length) = try content(of: value)
             end = start + length
@@ -138,7 +139,7 @@ extension DecodingState {
         var (start, length) = (value.payload, 0)
         if value.tag == WireTag.shortString {
             guard start < value.limit else { throw truncated(at: start) }
-            length = Int(load(UInt8.self, start))
+            length = Int(loadOnce(UInt8.self, base + start))
             start += 1
             guard length <= value.limit - start else { throw truncated(at: start) }
         } else if value.tag == WireTag.string {
@@ -152,29 +153,10 @@ extension DecodingState {
 
     /// The text in the bytes, if they are UTF-8.
     func text(_ start: Int, _ length: Int) throws -> String {
-        let bytes = (base + start).assumingMemoryBound(to: UInt8.self)
-        let buffer = UnsafeBufferPointer(start: bytes, count: length)
-        // Most texts are ASCII, and `String(validating:)` is generic, which costs more than a short text.
-        if isASCII(start, length) { return String(decoding: buffer, as: UTF8.self) }
-        guard let text = String(validating: buffer, as: UTF8.self) else {
+        guard let text = String(copyingUTF8: base + start, count: length) else {
             throw error(.invalidText, "a text is not UTF-8", at: start)
         }
         return text
-    }
-
-    @inline(__always)
-    private func isASCII(_ start: Int, _ length: Int) -> Bool {
-        var offset = 0
-        var bits: UInt64 = 0
-        while length - offset >= 8 {
-            bits |= load(UInt64.self, start + offset)
-            offset += 8
-        }
-        while offset < length {
-            bits |= UInt64(load(UInt8.self, start + offset))
-            offset += 1
-        }
-        return bits & 0x8080_8080_8080_8080 == 0
     }
 
     // MARK: Containers
@@ -210,7 +192,7 @@ extension DecodingState {
         guard value.tag == WireTag.unkeyed || value.tag == WireTag.packed else { throw mismatch([Any].self, value) }
         let (header, length) = try content(of: value)
         guard length >= WireFormat.elementInfoSize else { throw truncated(at: header) }
-        let info = load(UInt32.self, header)
+        let info = loadOnce(UInt32.self, base + header)
         let start = header + WireFormat.elementInfoSize
         let size = length - WireFormat.elementInfoSize
         if value.tag == WireTag.unkeyed {
@@ -234,7 +216,7 @@ extension DecodingState {
             && load(UInt32.self, info) == UInt32(tag)
     }
 
-    /// The bytes of a packed container of this element, checked and paid for.
+    /// The bytes of a packed container of this element, paid for; those of Bools are still to be checked.
     func packedBytes<Element: PackedElement>(
         _ value: WireValue,
         of type: Element.Type
@@ -243,11 +225,19 @@ extension DecodingState {
         guard elements.tag == Element.packedTag else { throw mismatch([Element].self, value) }
         let size = elements.end - elements.start
         try charge(size, parent: parent, place: place)
-        let bytes = bytes(elements.start, size)
-        if Element.packedTag == WireTag.packedBool, bytes.contains(where: { $0 > 1 }) {
-            throw error(.malformed, "a Bool is neither 0 nor 1", at: elements.start)
+        return bytes(elements.start, size)
+    }
+
+    /// Copies the bytes of a packed container to where its elements are wanted, and then checks the copies of Bools.
+    func copyPacked<Element: PackedElement>(
+        _ bytes: UnsafeRawBufferPointer,
+        to target: UnsafeMutableBufferPointer<Element>
+    ) throws {
+        let target = UnsafeMutableRawBufferPointer(target)
+        target.copyMemory(from: bytes)
+        if Element.packedTag == WireTag.packedBool, target.contains(where: { $0 > 1 }) {
+            throw error(.malformed, "a Bool is neither 0 nor 1")
         }
-        return bytes
     }
 
     // MARK: Keys
@@ -256,11 +246,11 @@ extension DecodingState {
     @inline(__always)
     func key(at offset: Int, limit: Int) throws -> (start: Int, length: Int) {
         guard offset < limit else { throw truncated(at: offset) }
-        var length = Int(load(UInt8.self, offset))
+        var length = Int(loadOnce(UInt8.self, base + offset))
         var start = offset + 1
         if length == Int(WireFormat.longKey) {
             guard limit - start >= 4 else { throw truncated(at: offset) }
-            length = Int(load(UInt32.self, start))
+            length = Int(loadOnce(UInt32.self, base + start))
             start += 4
         }
         guard length <= limit - start else { throw truncated(at: offset) }

@@ -31,6 +31,7 @@ struct DecodingFrame {
 /// Unsafe code. Invariants:
 /// - `base` is valid for `count` bytes until `close()`; every entry from a container checks `isOpen` first;
 /// - every read is within a `WireValue`'s or container's limit, and no limit exceeds `count`;
+/// - the bytes may change while they are read: see `loadOnce` for the rules that follow from that;
 /// - `frames` has room for `frameCapacity` frames, those in `0...top` are initialised (frames are trivial).
 final class DecodingState {
     // The class is used by one thread, inside one call: the checks for overlapping access would only cost.
@@ -176,7 +177,7 @@ final class DecodingState {
     private func key(for place: Int) -> WireKey {
         if place < 0 { return WireKey(intValue: -1 - place) }
         guard isOpen, let name = try? key(at: place, limit: count) else { return WireKey(stringValue: "?") }
-        return WireKey(stringValue: String(decoding: bytes(name.start, name.length), as: UTF8.self))
+        return WireKey(stringValue: String(copyingUTF8: base + name.start, count: name.length) ?? "?")
     }
 
     func error(

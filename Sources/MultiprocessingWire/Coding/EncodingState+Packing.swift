@@ -52,7 +52,7 @@ extension EncodingState {
         try makeRoom(WireFormat.headerSize + WireFormat.elementInfoSize)
         let start = buffer.count
         let length = WireFormat.elementInfoSize + size
-        if size >= Splice.minimumArraySize {
+        if size >= Splice.minimumSize {
             buffer.put(WireFormat.header(tag: WireTag.packed, length: WireFormat.elementInfoSize))
             buffer.put(UInt32(element))
             try spliceIn(values, size: size, header: start)

@@ -1,10 +1,10 @@
-// Bytes that are not in the buffer although they belong into the middle of it: large arrays, which are copied once, when
-// the message is put together, and the late parts of containers that were written to after their parent went on.
+// Bytes that are not in the buffer although they belong into the middle of it: large arrays and texts, which are copied
+// once, when the message is put together, and the late parts of containers that were written to after their parent went on.
 
 /// What is inserted at one place of the buffer.
 struct Splice {
-    /// Smaller arrays are copied into the buffer at once.
-    static let minimumArraySize = 16 << 10
+    /// Smaller arrays and texts are copied into the buffer at once.
+    static let minimumSize = 16 << 10
 
     enum Content {
         case array(any PackedCollection, size: Int)
@@ -212,22 +212,31 @@ extension EncodingState {
         return total
     }
 
-    /// Hands out the bytes in order, piece by piece; `finish()` comes first.
-    func forEachPiece(_ body: (UnsafeRawBufferPointer) -> Void) {
+    /// Hands out the bytes in order, piece by piece, none of them empty; `finish()` comes first.
+    ///
+    /// The pieces stay valid as long as the state is open: arrays and texts that are spliced in are large, so that their
+    /// bytes are in heap memory (or a constant), which the splice keeps alive and nobody can change.
+    func forEachPiece(_ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
         var position = 0
         for splice in splices {
-            buffer.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[position..<splice.position])) }
+            if splice.position > position {
+                try buffer.withUnsafeBytes {
+                    try body(UnsafeRawBufferPointer(rebasing: $0[position..<splice.position]))
+                }
+            }
             position = splice.position
             switch splice.content {
             case .array(let values, _):
-                values.withUnsafeBytes(body)
+                try values.withUnsafeBytes(body)
             case .continuation(let side):
-                side.forEachPiece(body)
+                try side.forEachPiece(body)
             case .value(let side):
-                side.forEachPiece(body)
+                try side.forEachPiece(body)
                 position += 1
             }
         }
-        buffer.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[position...])) }
+        if buffer.count > position {
+            try buffer.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[position...])) }
+        }
     }
 }

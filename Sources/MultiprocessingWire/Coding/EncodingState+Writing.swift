@@ -37,7 +37,19 @@ extension EncodingState {
 
     func put(_ value: String) throws {
         var text = value
-        try text.withUTF8 { try putText($0) }
+        try text.withUTF8 { bytes in
+            if bytes.count < Splice.minimumSize { try putText(bytes) }
+        }
+        if text.utf8.count >= Splice.minimumSize { try putLargeText(text) }
+    }
+
+    /// Writes a text that is copied when the message is put together.
+    @inline(never)
+    private func putLargeText(_ text: String) throws {
+        try makeRoom(WireFormat.headerSize)
+        let start = buffer.count
+        buffer.put(WireFormat.header(tag: WireTag.string, length: 0))
+        try spliceIn(LargeText(text: text), size: text.utf8.count, header: start)
     }
 
     private func putText(_ text: UnsafeBufferPointer<UInt8>) throws {

@@ -42,8 +42,8 @@ extension PackedElement {
     static func readArray(_ value: WireValue, from state: DecodingState) throws -> [Self] {
         let bytes = try state.packedBytes(value, of: Self.self)
         let count = bytes.count / MemoryLayout<Self>.stride
-        return [Self](unsafeUninitializedCapacity: count) { target, initialized in
-            UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
+        return try [Self](unsafeUninitializedCapacity: count) { target, initialized in
+            try state.copyPacked(bytes, to: target)
             initialized = count
         }
     }
@@ -121,8 +121,8 @@ extension ContiguousArray: NativeValue where Element: PackedElement {
     static func read(_ value: WireValue, from state: DecodingState) throws -> Self {
         let bytes = try state.packedBytes(value, of: Element.self)
         let count = bytes.count / MemoryLayout<Element>.stride
-        return Self(unsafeUninitializedCapacity: count) { target, initialized in
-            UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
+        return try Self(unsafeUninitializedCapacity: count) { target, initialized in
+            try state.copyPacked(bytes, to: target)
             initialized = count
         }
     }

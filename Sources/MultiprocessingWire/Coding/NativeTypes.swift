@@ -36,6 +36,8 @@ final class NativeTypes: Sendable {
     private struct Slot: Sendable {
         var type: ObjectIdentifier?
         var native: any NativeValue.Type
+        /// The tag that `BinaryEncoder.encodeSmall` goes by; 0 for types that it does not write.
+        var small: UInt8
     }
 
     private static let bits = 9
@@ -66,11 +68,11 @@ final class NativeTypes: Sendable {
         types += [[Bool].self, [String].self, ContiguousArray<Bool>.self]
         let count = 1 << Self.bits
         let slots = UnsafeMutablePointer<Slot>.allocate(capacity: count)
-        slots.initialize(repeating: Slot(type: nil, native: Bool.self), count: count)
+        slots.initialize(repeating: Slot(type: nil, native: Bool.self, small: 0), count: count)
         for type in types {
             var position = Self.position(of: ObjectIdentifier(type))
             while slots[position].type != nil { position = (position + 1) & (count - 1) }
-            slots[position] = Slot(type: ObjectIdentifier(type), native: type)
+            slots[position] = Slot(type: ObjectIdentifier(type), native: type, small: Self.smallTag(type))
         }
         self.slots = UnsafePointer(slots)
     }
@@ -80,14 +82,33 @@ final class NativeTypes: Sendable {
         Int(truncatingIfNeeded: (UInt(bitPattern: type) &* 0x9E37_79B9_7F4A_7C15) >> UInt(64 - bits))
     }
 
+    private static func smallTag(_ type: any NativeValue.Type) -> UInt8 {
+        if type == Bool.self { return WireTag.packedBool }
+        if type == String.self { return WireTag.shortString }
+        if type == [UInt8].self { return WireTag.packed }
+        return (type as? any WireScalar.Type)?.wireTag ?? 0
+    }
+
+    /// The slot of `type`, or a free one.
     @inline(__always)
-    subscript(type: Any.Type) -> (any NativeValue.Type)? {
+    private func slot(of type: Any.Type) -> UnsafePointer<Slot> {
         let wanted = ObjectIdentifier(type)
         var position = Self.position(of: wanted)
-        while let found = slots[position].type {
-            if found == wanted { return slots[position].native }
+        while let found = slots[position].type, found != wanted {
             position = (position + 1) & (1 << Self.bits - 1)
         }
-        return nil
+        return slots + position
+    }
+
+    @inline(__always)
+    subscript(type: Any.Type) -> (any NativeValue.Type)? {
+        let slot = slot(of: type)
+        return slot.pointee.type == nil ? nil : slot.pointee.native
+    }
+
+    /// The tag of a type that is small by itself: a number's own, `packedBool`, `shortString`, or `packed` for bytes.
+    @inline(__always)
+    func small(_ type: Any.Type) -> UInt8 {
+        slot(of: type).pointee.small
     }
 }

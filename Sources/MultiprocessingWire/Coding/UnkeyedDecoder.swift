@@ -32,7 +32,7 @@ struct UnkeyedDecoder: UnkeyedDecodingContainer {
         guard position < elements.end else { throw atEnd(type) }
         guard elements.tag != 0 else { return try state.value(at: position, limit: elements.end) }
         if elements.tag == WireTag.packedBool {
-            let byte = state.load(UInt8.self, position)
+            let byte = loadOnce(UInt8.self, state.base + position)
             guard byte <= 1 else { throw state.error(.malformed, "a Bool is neither 0 nor 1", at: position) }
             return WireValue(tag: byte == 1 ? WireTag.yes : WireTag.no, payload: position, limit: position)
         }

@@ -50,7 +50,7 @@ extension UInt128: WireScalar { static var wireTag: UInt8 { WireTag.uint128 } }
 extension Float: WireScalar { static var wireTag: UInt8 { WireTag.float } }
 extension Double: WireScalar { static var wireTag: UInt8 { WireTag.double } }
 
-/// An array in one block of memory, which is copied rather than walked.
+/// An array or text in one block of memory, which is copied rather than walked.
 protocol PackedCollection {
     var count: Int { get }
     func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result
@@ -58,3 +58,15 @@ protocol PackedCollection {
 
 extension Array: PackedCollection where Element: PackedElement {}
 extension ContiguousArray: PackedCollection where Element: PackedElement {}
+
+/// A text of contiguous UTF-8, which every text is after `withUTF8`.
+struct LargeText: PackedCollection {
+    let text: String
+
+    var count: Int { text.utf8.count }
+
+    func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        var text = text
+        return try text.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
+    }
+}
