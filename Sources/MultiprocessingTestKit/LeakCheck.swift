@@ -44,9 +44,12 @@ public struct LeakCheck: Sendable {
 
     /// What was there.
     public let items: [Item]
+    /// Every thread: one that had just begun had not given itself its name yet.
+    private let threads: Set<String>
 
     /// Looks at this process.
     public init() {
+        threads = Set(Listing.names(in: "/proc/self/task"))
         items =
             Self.descriptors() + Self.mappings() + Self.children() + Self.threads()
             + Self.sharedFiles()
@@ -80,6 +83,7 @@ public struct LeakCheck: Sendable {
             let candidates = found.filter { !known.contains($0.detail) } + found.filter { known.contains($0.detail) }
             leaks += candidates.prefix(excess)
         }
+        leaks.removeAll { $0.kind == .thread && before.threads.contains($0.detail) }
         return leaks.filter { !$0.isHelper && !ignoring($0) }.sorted { "\($0)" < "\($1)" }
     }
 
