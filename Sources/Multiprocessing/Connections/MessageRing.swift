@@ -51,8 +51,11 @@ struct MessageRing: @unchecked Sendable {
     var bell: UnsafeMutablePointer<Atomic<UInt32>> { (base + 128).assumingMemoryBound(to: Atomic<UInt32>.self) }
     /// Not zero once somebody polls the descriptor by other means than this library's.
     var isPolled: UnsafeMutablePointer<Atomic<UInt32>> { (base + 132).assumingMemoryBound(to: Atomic<UInt32>.self) }
-    /// Not zero while a sender sleeps on `head` for want of space.
+    /// Not zero while a sender sleeps on `head` for want of space: then the ``call(atHead:)`` of the last that did.
     var wantsSpace: UnsafeMutablePointer<Atomic<UInt32>> { (base + 136).assumingMemoryBound(to: Atomic<UInt32>.self) }
+
+    /// What a sender puts into ``wantsSpace`` that found no room behind a head. Positions are multiples of 8, so it is not zero.
+    static func call(atHead head: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: head) | 1 }
 
     let sendGuard: OwnerWord
     let receiveGuard: OwnerWord
