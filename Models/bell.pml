@@ -17,9 +17,9 @@
  *
  * Taking an item is one step here: the guard that makes it one is the owner word, which has a model of its own.
  *
- * Checked: (no deaths, no BACKSTOP) no state is the last one in which somebody sleeps although an item is there; (deaths of
- * those who put, BACKSTOP) no cycle of looks in which those who live get nothing although an item is there. Left out: the order of
- * memory (all accesses are sequentially consistent in the code), words and counts that come round to the same value.
+ * Checked: no state is the last one in which somebody sleeps although an item is there. Left out: the order of memory (all
+ * accesses are sequentially consistent in the code); counts that come round to the same value; deaths, which only delay here:
+ * whoever sleeps looks by himself after half a second at most.
  */
 
 #ifndef CONSUMERS
@@ -30,9 +30,6 @@
 #endif
 #ifndef ITEMS
 #define ITEMS 3         /* put, and wanted: all together */
-#endif
-#ifndef DEATHS
-#define DEATHS 0        /* of producers */
 #endif
 
 #define ANNOUNCE announced = announced + 2; announced = announced | 1
@@ -45,9 +42,9 @@
 
 byte tail, head;        /* items put, and taken */
 byte announced;         /* twice the count, and the bit */
+bool guard;             /* of those who put */
 byte wanted = ITEMS;
 byte coming = ITEMS;
-byte deaths = DEATHS;
 chan sleepers = [CONSUMERS] of { byte };
 bool woken[CONSUMERS];
 
@@ -79,9 +76,6 @@ again:  if
         };
         if
         :: atomic { woken[me] -> woken[me] = 0 }
-#ifdef BACKSTOP
-        :: atomic { !woken[me] -> sleepers??eval(me) }
-#endif
         fi;
         goto again;
 got:
@@ -90,18 +84,17 @@ progress: skip;
     od
 }
 
-#define MAYDIE atomic { deaths > 0 -> deaths = deaths - 1; goto dead }
-
 proctype Producer() {
     byte before, calls, count, first;
     do
     :: atomic { coming == 0 -> break }
     :: atomic { coming > 0 -> coming = coming - 1 };
+        atomic { !guard -> guard = 1 };
         before = announced;
         tail = tail + 1;
+        guard = 0;
         if
         :: calls = announced
-        :: MAYDIE
         fi;
         if
         :: PENDING(calls) ->
@@ -114,8 +107,7 @@ proctype Producer() {
                 :: sleepers?first -> woken[first] = 1; count = 1
                 :: empty(sleepers) -> count = 0
                 fi }
-            :: MAYDIE
-            fi;
+                fi;
             if
             :: count == 0 ->
                 if
@@ -124,15 +116,13 @@ proctype Producer() {
                     :: announced == before && PENDING(before) -> FORGET
                     :: else
                     fi }
-                :: MAYDIE
-                fi
+                        fi
             :: else
             fi
         :: else
         fi;
         d_step { before = 0; calls = 0; count = 0; first = 0 }
-    od;
-dead: skip
+    od
 }
 
 init {

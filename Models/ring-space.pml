@@ -6,8 +6,8 @@
  *   receiver    moves the head; if the flag is set: clears it, wakes all sleepers
  *
  * Between the receiver's move and its clearing, a sender may have seen the new head, found the ring full again and set the flag
- * for the next move: that flag must stay. So (TAG) the flag is the head that its sender saw, and the receiver clears only
- * a flag of an earlier head, and only if it is still the one that it read. Without TAG the model finds the lost wake-up.
+ * for the next move: that flag must stay. So the flag is the head that its sender saw, and the receiver clears only
+ * a flag of an earlier head, and only if it is still the one that it read. With UNTAGGED, a plain flag, the model finds the lost wake-up.
  *
  * Checked: no state is the last one in which a sender sleeps and the receiver waits for it. Left out: the order of memory (spin's is
  * sequentially consistent, and so are these accesses), the bytes, the guard (one step here; it has a model of its own), deaths
@@ -63,7 +63,7 @@ proctype Receiver() {
         head = head + 1;
         found = flag;
         if
-#ifdef TAG
+#ifndef UNTAGGED
         :: found != 0 && found != head + 1 ->
             atomic {
                 if

@@ -66,8 +66,10 @@ extension ConnectionEnd {
         chaosStep("receive.ticket")
         ring.head.pointee.store(record.end, ordering: .sequentiallyConsistent)
         chaosStep("receive.taken")
-        if ring.wantsSpace.pointee.load(ordering: .sequentiallyConsistent) != 0 {
-            ring.wantsSpace.pointee.store(0, ordering: .relaxed)
+        let call = ring.wantsSpace.pointee.load(ordering: .sequentiallyConsistent)
+        // A call that was made at this very head is for the next move: who made it may not sleep yet, and would not be seen.
+        if call != 0, call != MessageRing.call(atHead: record.end) {
+            _ = ring.wantsSpace.pointee.compareExchange(expected: call, desired: 0, ordering: .sequentiallyConsistent)
             FutexWord(lowHalfOf: ring.head).wakeAll()
         }
     }

@@ -92,7 +92,7 @@ extension ConnectionEnd {
     /// No room: says that a sender waits for `head` to move.
     private func full(_ ring: MessageRing, _ head: UInt64) throws -> Attempt<Void> {
         if try peerIsGone() { throw Self.peerGone }
-        ring.wantsSpace.pointee.store(1, ordering: .sequentiallyConsistent)
+        ring.wantsSpace.pointee.store(MessageRing.call(atHead: head), ordering: .sequentiallyConsistent)
         chaosStep("send.full")
         // If it moved before the flag could be seen, the word differs and nobody sleeps.
         return .wait(FutexWord(lowHalfOf: ring.head), while: UInt32(truncatingIfNeeded: head))

@@ -59,7 +59,7 @@ struct MessageRing: @unchecked Sendable {
     var bell: UnsafeMutablePointer<Atomic<UInt32>> { half(128) }
     /// Not zero while a receiver sleeps on `tail`: then whoever commits a message makes it zero and wakes them.
     var naps: UnsafeMutablePointer<Atomic<UInt32>> { half(132) }
-    /// Not zero while a sender sleeps on `head` for want of space.
+    /// Not zero while a sender sleeps on `head` for want of space: then the ``call(atHead:)`` of the last that did.
     var wantsSpace: UnsafeMutablePointer<Atomic<UInt32>> { half(136) }
     /// Not zero once somebody polls the descriptor by other means than this library's.
     var isPolled: UnsafeMutablePointer<Atomic<UInt32>> { half(140) }
@@ -67,6 +67,9 @@ struct MessageRing: @unchecked Sendable {
     /// Whether ``calls`` asks for anything.
     @inline(__always)
     static func isCalled(_ calls: UInt64) -> Bool { calls & 0xffff_ffff_0000_0001 != 0 }
+
+    /// What a sender puts into ``wantsSpace`` that found no room behind a head. Positions are multiples of 8, so it is not zero.
+    static func call(atHead head: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: head) | 1 }
 
     let sendGuard: OwnerWord
     let receiveGuard: OwnerWord

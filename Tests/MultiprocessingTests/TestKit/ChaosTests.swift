@@ -97,7 +97,9 @@ extension ProcessTests {
                 _ = try lock.acquire(timeout: .zero)
                 try lock.release()
             }
-            #expect(steps == ["word.waiting", "word.releasing", "word.released"])
+            // A wait whose time is over may look more than once.
+            #expect(Set(steps.dropLast(2)) == ["word.waiting"])
+            #expect(steps.suffix(2) == ["word.releasing", "word.released"])
         }
     }
 }
