@@ -15,6 +15,12 @@ extension Connection {
     ///   thousand descriptors; `cannotTravel`; `outOfResources`. And what the value's `encode(to:)` throws.
     @available(*, noasync, message: "Use the async send: this one blocks the thread")
     public func send<Value: Encodable>(_ value: Value, timeout: Duration? = nil) throws {
+        let isSent = try withUnsafeTemporaryAllocation(byteCount: 256, alignment: 16) { room in
+            guard let count = BinaryEncoder.encodeSmall(value, into: room) else { return false }
+            try end.send(UnsafeRawBufferPointer(rebasing: room[..<count]), Envelope(), timeout: timeout)
+            return true
+        }
+        if isSent { return }
         var buffer = WireBuffer()
         let envelope = try Self.encode(value, into: &buffer)
         try buffer.withUnsafeBytes { try end.send($0, envelope, timeout: timeout) }
