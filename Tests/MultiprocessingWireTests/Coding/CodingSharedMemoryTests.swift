@@ -33,10 +33,10 @@ import Testing
         defer { shared.bytes.deallocate() }
         shared.bytes.copyBytes(from: message)
         let end = ContinuousClock.now + duration
-        let isDone = Atomic(false)
+        let flag = Flag()
         return try withThread {
             var random = CodingFuzzTests.Generator(state: 7)
-            while !isDone.load(ordering: .relaxed) {
+            while !flag.isDone.load(ordering: .relaxed) {
                 // A byte wrong for a moment; now and then all bytes right again.
                 for _ in 0..<64 {
                     let position = Int.random(in: 0..<message.count, using: &random)
@@ -44,13 +44,13 @@ import Testing
                         using: &random
                     )!
                     shared.bytes.storeBytes(of: value, toByteOffset: position, as: UInt8.self)
-                    for _ in 0..<Int.random(in: 0..<200, using: &random) where isDone.load(ordering: .relaxed) { break }
+                    for _ in 0..<Int.random(in: 0..<200, using: &random) where flag.isDone.load(ordering: .relaxed) { break }
                     shared.bytes.storeBytes(of: message[position], toByteOffset: position, as: UInt8.self)
                 }
             }
         } while: {
             var (decoded, refused) = (0, 0)
-            defer { isDone.store(true, ordering: .relaxed) }
+            defer { flag.isDone.store(true, ordering: .relaxed) }
             while ContinuousClock.now < end {
                 do {
                     try check(UnsafeRawBufferPointer(shared.bytes))
@@ -66,17 +66,22 @@ import Testing
     }
 
     /// Runs `work` on a thread of its own while `body` runs on this one.
-    private func withThread<Result>(_ work: @Sendable () -> Void, while body: () throws -> Result) rethrows -> Result {
-        try withoutActuallyEscaping(work) { work in
-            let done = DispatchSemaphore(value: 0)
-            let thread = Thread {
-                work()
-                done.signal()
-            }
-            thread.start()
-            defer { done.wait() }
-            return try body()
+    private func withThread<Result>(
+        _ work: @escaping @Sendable () -> Void,
+        while body: () throws -> Result
+    ) rethrows -> Result {
+        let done = DispatchSemaphore(value: 0)
+        let thread = Thread {
+            work()
+            done.signal()
         }
+        thread.start()
+        defer { done.wait() }
+        return try body()
+    }
+
+    private final class Flag: Sendable {
+        let isDone = Atomic(false)
     }
 
     private static var duration: Duration {
