@@ -20,10 +20,6 @@ public struct EncodedMessage: ~Copyable {
     /// The message that `state` holds, complete.
     init(_ state: EncodingState) throws {
         count = try state.finish()
-        // Room that is there from the start is not asked for, and so not counted against the limit.
-        guard count <= state.limits.maximumBytes else {
-            throw WireError(code: .sizeExceeded, what: "the message has more than \(state.limits.maximumBytes) bytes")
-        }
         content = .state(state)
     }
 

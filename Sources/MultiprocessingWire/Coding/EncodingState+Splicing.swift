@@ -179,6 +179,10 @@ extension EncodingState {
         if let pendingError { throw pendingError }
         closeFrames(above: -1)
         var total = buffer.count
+        // Room that is there from the start is not asked for, so what fits into it has not been counted yet.
+        guard total <= limits.maximumBytes else {
+            throw error(.sizeExceeded, "the message would exceed \(limits.maximumBytes) bytes")
+        }
         guard !splices.isEmpty else { return total }
         splices.sort { ($0.position, $0.rank) < ($1.position, $1.rank) }
         for splice in splices {
