@@ -52,7 +52,10 @@ public final class Queue<Element: Codable & Sendable>: Sendable, Codable {
         maximumDeliveries: Int? = nil
     ) throws {
         if let maximumCount, maximumCount < 1 {
-            throw SharedStateError(.invalidArgument, "A queue for \(maximumCount) items can hold none: nil means no limit")
+            throw SharedStateError(
+                .invalidArgument,
+                "A queue for \(maximumCount) items can hold none: nil means no limit"
+            )
         }
         guard (QueueMemory.minimumCapacity...RingPosition.maximumOffset).contains(maximumBytes) else {
             throw SharedStateError(.invalidArgument, "A queue cannot have \(maximumBytes) bytes: 1 KiB to 1 TiB")

@@ -152,7 +152,9 @@ extension QueueCore {
 
     /// Takes what came back, or else the first in line.
     private func takeNext(_ purpose: Purpose) throws -> TakenItem? {
-        if memory.returnedHint.pointee.load(ordering: .relaxed) != 0, let item = try takeReturned(purpose) { return item }
+        if memory.returnedHint.pointee.load(ordering: .relaxed) != 0, let item = try takeReturned(purpose) {
+            return item
+        }
         while true {
             var head = try loadHead()
             guard tailWord.sequence != head.word.sequence else { return nil }
@@ -161,7 +163,8 @@ extension QueueCore {
                 head.position = ring.nextLap(head.position)
                 header = RecordHeader(rawValue: try memory.loadWord(at: head.position))
             }
-            guard !header.isWrap, header.byteCount <= ring.capacity, header.recordSize <= ring.capacity - head.position.offset
+            guard !header.isWrap, header.byteCount <= ring.capacity,
+                header.recordSize <= ring.capacity - head.position.offset
             else { throw QueueMemory.damaged }
             var start = ring.advanced(head.position, by: RecordHeader.size)
             var attachments: [SharedDescriptor] = []
@@ -284,6 +287,9 @@ extension QueueCore {
     }
 
     private static var deadLettersFull: SharedStateError {
-        SharedStateError(.outOfResources, "The queue has \(QueueMemory.holdCount) dead letters: take them by deadLetters")
+        SharedStateError(
+            .outOfResources,
+            "The queue has \(QueueMemory.holdCount) dead letters: take them by deadLetters"
+        )
     }
 }

@@ -34,7 +34,8 @@ extension QueueCore {
         for duration: UInt64
     ) -> Occupied? {
         let used = memory.usedHolds
-        guard let index = (0..<QueueMemory.holdCount).first(where: { $0 >= used || memory.hold($0).load().isFree }) else {
+        guard let index = (0..<QueueMemory.holdCount).first(where: { $0 >= used || memory.hold($0).load().isFree })
+        else {
             return nil
         }
         let hold = memory.hold(index)
@@ -96,7 +97,8 @@ extension QueueCore {
                 lives[owner] = isAlive
                 let deadline = hold.deadline.pointee.load(ordering: .relaxed)
                 if !isAlive || phase == .leased && deadline <= now {
-                    let new = phase == .taken
+                    let new =
+                        phase == .taken
                         ? state.ending(isDone: false) : state.returning(maximumDeliveries: memory.maximumDeliveries)
                     chaosStep("queue.sweep.returning")
                     // Its holder may have come first.
@@ -159,7 +161,9 @@ extension QueueCore {
                 return (hold: hold, position: position, distance: ring.distance(from: position, to: head.position))
             }.sorted { $0.distance < $1.distance }
             for (hold, position, distance) in sorted {
-                guard ring.isValid(position), distance >= 0, distance <= ring.capacity else { throw QueueMemory.damaged }
+                guard ring.isValid(position), distance >= 0, distance <= ring.capacity else {
+                    throw QueueMemory.damaged
+                }
                 let bytes = try heldBytes(hold)
                 let size = (bytes.count + 7) & ~7
                 let target = ring.before(limit, size: size)

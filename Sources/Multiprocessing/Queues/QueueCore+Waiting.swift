@@ -75,7 +75,8 @@ extension QueueCore {
 
     func join(_ timeout: Duration?) throws -> Bool {
         var turn = Turn()
-        return try Wait.blocking(deadline: Deadline(after: timeout), spin: getSpin) { try attemptJoin($0, &turn) } != nil
+        return try Wait.blocking(deadline: Deadline(after: timeout), spin: getSpin) { try attemptJoin($0, &turn) }
+            != nil
     }
 
     func join(_ timeout: Duration?) async throws -> Bool {
