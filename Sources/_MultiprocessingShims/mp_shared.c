@@ -137,6 +137,21 @@ bool _mp_stamp_is_alive(uint64_t stamp) {
     return !((state == 'Z' || state == 'X') && threads <= 1);
 }
 
+// The Swift runtime's, as Runtime/Concurrency.h of the toolchain declares them. A task's id is a 64-bit count: its address will
+// be another task's soon, and a thread's (pthread_self, gettid) another thread's.
+__attribute__((swiftcall)) void *swift_task_getCurrent(void);
+__attribute__((swiftcall)) uint64_t swift_task_getJobTaskId(void *job);
+
+static _Thread_local uint64_t thread;
+static _Atomic uint64_t threads;
+
+uint64_t _mp_holder_self(void) {
+    void *task = swift_task_getCurrent();
+    if (task) return swift_task_getJobTaskId(task) << 1 | 1;
+    if (!thread) thread = (atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1) << 1;
+    return thread;
+}
+
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge) {
     // Beyond the limit on file sizes ftruncate would raise SIGXFSZ.
     struct rlimit limit;
