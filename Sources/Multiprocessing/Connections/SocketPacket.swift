@@ -60,7 +60,8 @@ struct SocketPacket {
             for _ in 0..<2 {
                 do throws(Errno) {
                     let count = try socket.peekPacket(into: buffer)
-                    if count == 0 { return .endOfFile }
+                    // An empty packet, which nobody here sends, looks like the end.
+                    if count == 0 { return socket.hasHungUp ? .endOfFile : .garbage }
                     let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
                     return SocketPacket(bytes).map(Waiting.packet) ?? .garbage
                 } catch {

@@ -80,7 +80,7 @@ extension QueueCore {
     ) throws -> Attempt<TakenItem> {
         let item: TakenItem?
         switch try enterConsuming(isImmediate, progress, &turn) {
-        case .wait(let word, let value): return .wait(word, while: value)
+        case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
             do {
                 defer { memory.consumerGuard.release() }
@@ -103,7 +103,7 @@ extension QueueCore {
     ) throws -> Attempt<[TakenItem]> {
         var items: [TakenItem] = []
         switch try enterConsuming(isImmediate, progress, &turn) {
-        case .wait(let word, let value): return .wait(word, while: value)
+        case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
             do {
                 defer { memory.consumerGuard.release() }
@@ -137,7 +137,7 @@ extension QueueCore {
         let seen = tailWord
         if seen.sequence == headWord.sequence, memory.usedHolds == 0 {
             switch try nothing(seen, isImmediate) as Attempt<TakenItem> {
-            case .wait(let word, let value): return .wait(word, while: value)
+            case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
             case .done: return .done(seen)
             }
         }

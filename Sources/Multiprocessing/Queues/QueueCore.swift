@@ -141,7 +141,7 @@ final class QueueCore: Sendable {
         if !turn.waitedForGuard {
             // It slept on something else: among those who wait for the guard it is a newcomer.
             progress.sleeps = 0
-            progress.isStarving = false
+            progress.starved = 0
         }
         switch word.take(progress) {
         case .taken(let dead):

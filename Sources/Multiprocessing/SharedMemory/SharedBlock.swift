@@ -11,6 +11,8 @@ final class SharedBlock: Sendable {
         case test = 1
         case lock, semaphore, condition, event, barrier, queue, channel, value, list
         case recursiveLock
+        case array = 40
+        case atomic
     }
 
     private static let headerSize = 64

@@ -34,11 +34,7 @@ struct AbandonmentRecord: @unchecked Sendable {
 
     /// Notes whom the lock was taken over from. By the holder.
     func write(_ dead: ProcessStamp) {
-        let sinceBoot = ContinuousClock().systemEpoch.duration(to: .now).components
-        time.pointee.store(
-            UInt64(clamping: sinceBoot.seconds &* 1_000_000_000 &+ sinceBoot.attoseconds / 1_000_000_000),
-            ordering: .relaxed
-        )
+        time.pointee.store(SinceBoot.nanoseconds, ordering: .relaxed)
         // Whoever sees the stamp sees its time: other threads of the holder's process may read.
         stamp.pointee.store(dead.rawValue, ordering: .releasing)
     }
@@ -55,10 +51,9 @@ struct AbandonmentRecord: @unchecked Sendable {
     var value: Abandonment? {
         let dead = ProcessStamp(rawValue: stamp.pointee.load(ordering: .acquiring))
         guard dead != .nobody else { return nil }
-        let sinceBoot = Int64(clamping: time.pointee.load(ordering: .relaxed))
         return Abandonment(
             processIdentifier: dead.processIdentifier,
-            noticed: ContinuousClock().systemEpoch + .nanoseconds(sinceBoot)
+            noticed: SinceBoot.instant(time.pointee.load(ordering: .relaxed))
         )
     }
 }

@@ -59,7 +59,7 @@ public final class Lock: Sendable, Codable {
     @available(*, noasync, message: "Use the async acquire: this one blocks the thread")
     @discardableResult
     public func acquire(timeout: Duration? = nil) throws -> Bool {
-        if case .taken(nil) = word.take() { return true }
+        if word.takeIfUncontended() { return true }
         return try Wait.blocking(deadline: Deadline(after: timeout), spin: spin, attempt) ?? false
     }
 
@@ -71,7 +71,7 @@ public final class Lock: Sendable, Codable {
     /// - Throws: `CancellationError` if the task is cancelled before the lock is taken.
     @discardableResult
     public func acquire(timeout: Duration? = nil) async throws -> Bool {
-        if case .taken(nil) = word.take() { return true }
+        if word.takeIfUncontended() { return true }
         return try await Wait.suspending(deadline: Deadline(after: timeout), attempt) ?? false
     }
 
@@ -80,6 +80,7 @@ public final class Lock: Sendable, Codable {
     /// Some microseconds if another process has it, spent to see whether that process lives; else no system call.
     /// Python: `acquire(block=False)`.
     public func tryAcquire() -> Bool {
+        if word.takeIfUncontended() { return true }
         let look = try? Wait.blocking(deadline: Deadline(after: .zero), spin: spin, attempt)
         return look == true
     }

@@ -65,7 +65,7 @@ public final class RecursiveLock: Sendable, Codable {
     @available(*, noasync, message: "Use the async acquire: this one blocks the thread")
     @discardableResult
     public func acquire(timeout: Duration? = nil) throws -> Bool {
-        if case .done = attempt(.first, restoring: 1) { return true }
+        if takeIfUncontended() { return true }
         return try Wait.blocking(deadline: Deadline(after: timeout), spin: spin, attempt) ?? false
     }
 
@@ -77,7 +77,7 @@ public final class RecursiveLock: Sendable, Codable {
     /// - Throws: `CancellationError` if the task is cancelled before the lock is taken.
     @discardableResult
     public func acquire(timeout: Duration? = nil) async throws -> Bool {
-        if case .done = attempt(.first, restoring: 1) { return true }
+        if takeIfUncontended() { return true }
         return try await Wait.suspending(deadline: Deadline(after: timeout), attempt) ?? false
     }
 
@@ -86,8 +86,21 @@ public final class RecursiveLock: Sendable, Codable {
     /// Some microseconds if another process has it, spent to see whether that process lives; else no system call.
     /// Python: `acquire(block=False)`.
     public func tryAcquire() -> Bool {
+        if takeIfUncontended() { return true }
         let look = try? Wait.blocking(deadline: Deadline(after: .zero), spin: spin, attempt)
         return look == true
+    }
+
+    @inline(__always)
+    private func takeIfUncontended() -> Bool {
+        let holder = Holder.current
+        if inner.isHeld(by: holder) {
+            inner.enter(1)
+            return true
+        }
+        guard word.takeIfUncontended() else { return false }
+        inner.set(holder, 1)
+        return true
     }
 
     /// Undoes one acquisition, the last one gives the lock up. A system call if that is so and somebody waits; does not block.

@@ -53,6 +53,11 @@ enum WaitAny {
         }
     }
 
+    /// A wake-up that came to who only looks may have been meant for one who would take what there is: it is passed on.
+    private static func passOn(_ sources: Sources) {
+        for (word, value) in sources.words where word.atomic.pointee.load(ordering: .relaxed) != value { word.wake() }
+    }
+
     static func blocking(_ items: [any Waitable], deadline: Deadline) throws -> [Int] {
         while true {
             let early = try ready(items)
@@ -70,6 +75,7 @@ enum WaitAny {
             } catch {
                 throw SharedStateError(.outOfResources, "Several things cannot be waited for at once", errno: error)
             }
+            passOn(sources)
             withExtendedLifetime(sources) {}
         }
     }
@@ -92,6 +98,8 @@ enum WaitAny {
             let found = try ready(items)
             if !found.isEmpty { return found }
             await sleep(sources, deadline.earlier(sources.patience))
+            passOn(sources)
+            withExtendedLifetime(sources) {}
         }
     }
 

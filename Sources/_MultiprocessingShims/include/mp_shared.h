@@ -44,6 +44,8 @@ uint32_t _mp_fork_count(void);
 
 /// Who is running: the current Swift task if there is one, else the thread. Never zero, and never used again in this process.
 uint64_t _mp_holder_self(void);
+/// A number that no other thread of this process has now. No system call.
+uint64_t _mp_thread_token(void);
 
 /// A memory file of `size` bytes that can neither shrink nor grow. `huge`: 2 MiB pages (from the reserved pool).
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge);
