@@ -14,21 +14,45 @@ struct Occupied {
 
 /// An item that was taken out of a queue and is still to be decoded.
 struct TakenItem {
-    var bytes: UnsafeRawBufferPointer
-    /// The hold in which the bytes lie; nil if they are a copy.
-    var hold: Occupied?
+    private typealias Small = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
+
+    /// Its size in bytes.
+    let byteCount: Int
+    /// The bytes of a small item.
+    private var small: Small = (0, 0, 0, 0, 0, 0, 0, 0)
+    /// The bytes of a larger one: in the hold, if there is one, else a copy; nil for a small one.
+    private var large: UnsafeRawPointer?
+    /// The hold in which the bytes lie.
+    let hold: Occupied?
     var attachments: [SharedDescriptor] = []
 
     /// A copy of the bytes.
     init(copying source: UnsafeMutableRawBufferPointer) {
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 16)
-        copy.copyMemory(from: UnsafeRawBufferPointer(source))
-        bytes = UnsafeRawBufferPointer(copy)
+        byteCount = source.count
+        hold = nil
+        if source.count <= MemoryLayout<Small>.size {
+            withUnsafeMutableBytes(of: &small) { $0.copyMemory(from: UnsafeRawBufferPointer(source)) }
+        } else {
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 16)
+            copy.copyMemory(from: UnsafeRawBufferPointer(source))
+            large = UnsafeRawPointer(copy.baseAddress!)
+        }
     }
 
     fileprivate init(_ source: UnsafeMutableRawBufferPointer, in hold: Occupied) {
-        bytes = UnsafeRawBufferPointer(source)
+        byteCount = source.count
+        large = UnsafeRawPointer(source.baseAddress!)
         self.hold = hold
+    }
+
+    func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        if let large { return try body(UnsafeRawBufferPointer(start: large, count: byteCount)) }
+        return try withUnsafeBytes(of: small) { try body(UnsafeRawBufferPointer(rebasing: $0[..<byteCount])) }
+    }
+
+    /// Gives a copy back.
+    func deallocate() {
+        if hold == nil { large?.deallocate() }
     }
 }
 
@@ -58,12 +82,13 @@ extension QueueCore {
         switch try enterConsuming(isImmediate, progress, &turn) {
         case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
+            let calls = producers.calls
             do {
                 defer { memory.consumerGuard.release() }
                 item = try takeNext(purpose)
             }
             if let item {
-                wakeProducers(count: 1)
+                wakeProducers(calls, count: 1)
                 return .done(item)
             }
             return try nothing(seen, isImmediate)
@@ -81,6 +106,7 @@ extension QueueCore {
         switch try enterConsuming(isImmediate, progress, &turn) {
         case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
+            let calls = producers.calls
             do {
                 defer { memory.consumerGuard.release() }
                 var size = 0
@@ -88,7 +114,7 @@ extension QueueCore {
                     do {
                         guard let item = try takeNext(.get) else { break }
                         items.append(item)
-                        size += item.bytes.count
+                        size += item.byteCount
                     } catch {
                         // Those that were taken are not to suffer; the next call comes to it again if it is still there.
                         if items.isEmpty { throw error }
@@ -97,7 +123,7 @@ extension QueueCore {
                 }
             }
             if items.isEmpty { return try nothing(seen, isImmediate) }
-            wakeProducers(count: items.count)
+            wakeProducers(calls, count: items.count)
             return .done(items)
         }
     }
@@ -109,8 +135,8 @@ extension QueueCore {
         _ turn: inout Turn
     ) throws -> Attempt<CommitWord> {
         try requireOpen()
-        if progress.isAboutToSleep, !isImmediate { consumers.announce() }
         let seen = tailWord
+        if progress.isAboutToSleep, !isImmediate { consumers.announce() }
         if seen.sequence == headWord.sequence, memory.usedHolds == 0 {
             switch try nothing(seen, isImmediate) as Attempt<TakenItem> {
             case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
@@ -143,9 +169,9 @@ extension QueueCore {
 
     static var emptyError: SharedStateError { SharedStateError(.empty, "The queue is empty") }
 
-    private func wakeProducers(count: Int) {
-        guard producers.calls != 0, let head = try? loadHead() else { return }
-        wakeProducers(head, count: count)
+    private func wakeProducers(_ before: UInt64, count: Int) {
+        guard Bell.isPending(producers.calls), let head = try? loadHead() else { return }
+        wakeProducers(before, head, count: count)
     }
 
     // MARK: With the guard
