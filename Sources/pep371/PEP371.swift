@@ -12,8 +12,7 @@ struct PEP371: ParsableCommand {
             Each workload runs n times over: linear (one after another), in n threads, and in n processes. Creating, \
             starting and joining the workers is part of the time; every result is checked, in the workers too.
 
-            Workloads: \(Workload.allCases.map(\.rawValue).joined(separator: ", ")). \
-            Not yet: \(Workload.notYet.map { "\($0) (\($1))" }.joined(separator: ", ")).
+            Workloads: \(Workload.allCases.map(\.rawValue).joined(separator: ", ")).
             """
     )
 
@@ -109,9 +108,6 @@ struct PEP371: ParsableCommand {
     private func printList() {
         for workload in Workload.allCases {
             print("\(workload.rawValue): \(workload.summary)")
-        }
-        for (name, reason) in Workload.notYet {
-            print("\(name): not yet; \(reason)")
         }
     }
 

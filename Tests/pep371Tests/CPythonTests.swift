@@ -22,6 +22,7 @@ private let pythonExists = ["/usr/bin/python3", "/usr/local/bin/python3"].first 
                 .crunchPrimes(smallPrimes),
                 .fileIO(try .prepare(at: scratch.file("lorem.txt"), text: Lorem.text(lines: 200), seeks: 100)),
                 .urlGet(URLGet(port: server.port, fetches: 3)),
+                .queue(QueueWork(pairs: 50)),
             ]
             for job in jobs {
                 var runs = 0

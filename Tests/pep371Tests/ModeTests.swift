@@ -9,6 +9,7 @@ import Testing
         try mode.run(.crunchPrimes(smallPrimes), copies: copies)
         try mode.run(.fibonacci(smallFibonacci), copies: copies)
         try mode.run(.emptyFunc, copies: copies)
+        try mode.run(.queue(QueueWork(pairs: 200)), copies: copies)
     }
 
     @Test(arguments: Mode.allCases)

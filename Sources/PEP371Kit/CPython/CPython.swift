@@ -112,6 +112,7 @@ private struct Order: Encodable {
         var path: String?
         var size, seeks, linesPerSeek, expectedBytes: Int?
         var port, fetches, expectedLength: Int?
+        var pairs, value: Int?
 
         init() {}
 
@@ -128,6 +129,8 @@ private struct Order: Encodable {
                 (linesPerSeek, expectedBytes) = (job.linesPerSeek, job.expectedBytes)
             case .urlGet(let job):
                 (port, fetches, expectedLength) = (Int(job.port), job.fetches, HTTPServer.response.count)
+            case .queue(let job):
+                (pairs, value) = (job.pairs, job.value)
             }
         }
     }

@@ -9,6 +9,7 @@ enum PythonScript {
         import multiprocessing
         import os
         import platform
+        import queue as thread_queue
         import socket
         import statistics
         import sys
@@ -93,7 +94,21 @@ enum PythonScript {
                 check("url_get: status line", answer[:12], b"HTTP/1.0 404")
 
 
-        WORKLOADS = {f.__name__: f for f in (empty_func, fibonacci, crunch_primes, file_io, url_get)}
+        def queue(job, shared=None):
+            shared = shared or thread_queue.Queue()
+            total = 0
+            for _ in range(job["pairs"]):
+                shared.put(job["value"])
+                total += shared.get()
+            check("queue: sum of what came out", total, job["pairs"] * job["value"])
+
+
+        WORKLOADS = {f.__name__: f for f in (empty_func, fibonacci, crunch_primes, file_io, url_get, queue)}
+
+
+        def with_shared(work, job, make):
+            """The arguments of a copy: those of the queue's test share one."""
+            return (job, make()) if work is queue else (job,)
 
 
         def linear(work, job, n):
@@ -103,10 +118,11 @@ enum PythonScript {
 
         def threads(work, job, n):
             failures = []
+            arguments = with_shared(work, job, thread_queue.Queue)
 
             def target():
                 try:
-                    work(job)
+                    work(*arguments)
                 except BaseException as failure:
                     failures.append(failure)
 
@@ -120,7 +136,8 @@ enum PythonScript {
 
 
         def processes(work, job, n):
-            workers = [multiprocessing.Process(target=work, args=(job,)) for _ in range(n)]
+            arguments = with_shared(work, job, multiprocessing.Queue)
+            workers = [multiprocessing.Process(target=work, args=arguments) for _ in range(n)]
             for worker in workers:
                 worker.start()
             for worker in workers:

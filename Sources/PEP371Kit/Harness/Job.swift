@@ -5,8 +5,9 @@ package enum Job: Codable, Sendable, Hashable {
     case crunchPrimes(CrunchPrimes)
     case fileIO(FileIO)
     case urlGet(URLGet)
+    case queue(QueueWork)
 
-    /// Does the work in the calling thread, and throws if its result is wrong.
+    /// Does the work in the calling thread, alone, and throws if its result is wrong.
     package func run() throws {
         switch self {
         case .emptyFunc: pass()
@@ -14,6 +15,7 @@ package enum Job: Codable, Sendable, Hashable {
         case .crunchPrimes(let job): try job.run()
         case .fileIO(let job): try job.run()
         case .urlGet(let job): try job.run()
+        case .queue(let job): try job.run(on: ThreadQueue())
         }
     }
 
@@ -28,6 +30,7 @@ package enum Job: Codable, Sendable, Hashable {
         case .crunchPrimes: .crunchPrimes
         case .fileIO: .fileIO
         case .urlGet: .urlGet
+        case .queue: .queue
         }
     }
 }

@@ -31,10 +31,15 @@ package enum Mode: String, Codable, Sendable, CaseIterable, Hashable {
 
 /// A thread starts as it is made, so that creating and starting are one step here.
 private func runInThreads(_ job: Job, copies: Int) throws {
+    // What the copies of a case share.
+    let queue = ThreadQueue<Int>()
+    let body: @Sendable () throws -> Void = {
+        if case .queue(let work) = job { try work.run(on: queue) } else { try job.run() }
+    }
     var threads: [PlainThread] = []
     var outcome = Result<Void, any Error>.success(())
     do {
-        for _ in 0..<copies { threads.append(try PlainThread { try job.run() }) }
+        for _ in 0..<copies { threads.append(try PlainThread(body)) }
     } catch {
         outcome = .failure(error)
     }

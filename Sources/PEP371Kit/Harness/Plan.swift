@@ -35,9 +35,6 @@ package struct Plan: Sendable {
 
     private static func workload(named name: String) throws(BenchmarkError) -> Workload {
         if let workload = Workload(rawValue: name) { return workload }
-        if let reason = Workload.notYet[name] {
-            throw BenchmarkError(.badArgument, "workload '\(name)' is not there yet: it \(reason)")
-        }
         let known = Workload.allCases.map(\.rawValue).joined(separator: ", ")
         throw BenchmarkError(.badArgument, "there is no workload '\(name)'; there are \(known)")
     }

@@ -4,8 +4,16 @@ internal import Multiprocessing
 
 /// Runs the job in so many processes at once: create all, start all, join all.
 func runInProcesses(_ job: Job, copies: Int) throws {
+    // What the copies of a case share. Made for the one workload that uses it: it is part of the time.
+    let queue = job.workload == .queue ? try Queue<Int>() : nil
     let children = try (1...copies).map { number in
-        try ChildProcess(name: "\(job.name)-\(number)") { try job.run() }
+        if case .queue(let work) = job, let queue {
+            try ChildProcess(name: "\(job.name)-\(number)") {
+                try work.run(put: { try queue.put($0) }, get: { try queue.get(timeout: .seconds(60)) })
+            }
+        } else {
+            try ChildProcess(name: "\(job.name)-\(number)") { try job.run() }
+        }
     }
     for child in children { try child.start() }
     for child in children { try child.join() }

@@ -5,9 +5,7 @@ package enum Workload: String, Codable, Sendable, CaseIterable, Hashable {
     case crunchPrimes = "crunch_primes"
     case fileIO = "file_io"
     case urlGet = "url_get"
-
-    /// The PEP's sixth test, which needs the package's queues.
-    package static let notYet = ["queue": "arrives with the package's queues"]
+    case queue
 
     /// What one copy does, in one sentence.
     package var summary: String {
@@ -23,6 +21,8 @@ package enum Workload: String, Codable, Sendable, CaseIterable, Hashable {
                 + "read after each and written to /dev/null"
         case .urlGet:
             "\(URLGet.standardFetches) fetches of a small error page from a server on loopback, a connection each"
+        case .queue:
+            "\(grouped(QueueWork.standard.pairs)) times a number put into a queue that all copies share, and one got out of it"
         }
     }
 
@@ -30,7 +30,7 @@ package enum Workload: String, Codable, Sendable, CaseIterable, Hashable {
     package var standardRepeats: Int {
         switch self {
         case .emptyFunc: 100
-        case .fibonacci, .crunchPrimes, .fileIO, .urlGet: 20
+        case .fibonacci, .crunchPrimes, .fileIO, .urlGet, .queue: 20
         }
     }
 
@@ -48,6 +48,8 @@ package enum Workload: String, Codable, Sendable, CaseIterable, Hashable {
         case .urlGet:
             let server = try ServerProcess(scratch: scratch)
             return PreparedJob(job: .urlGet(URLGet(port: server.port)), finish: server.stop)
+        case .queue:
+            return PreparedJob(job: .queue(.standard))
         }
     }
 }
