@@ -23,11 +23,14 @@ let package = Package(
 
         // mpbench: what the library costs, beside what the system itself costs.
         .target(name: "CBaselines"),
+        // Apart from those, which a program that only forks links: this one brings the C++ library.
+        .target(name: "CShared", dependencies: ["CBaselines"]),
         .executableTarget(name: "mpbench-cfork", dependencies: ["CBaselines"]),
         .executableTarget(
             name: "mpbench",
             dependencies: [
                 "CBaselines",
+                "CShared",
                 .product(name: "Multiprocessing", package: "swift-multiprocessing"),
             ],
             swiftSettings: swiftSettings

@@ -50,9 +50,11 @@ public struct LeakCheck: Sendable {
     /// Looks at this process.
     public init() {
         threads = Set(Listing.names(in: "/proc/self/task"))
-        items =
-            Self.descriptors() + Self.mappings() + Self.children() + Self.threads()
-            + Self.sharedFiles()
+        // The descriptor of a process that is kept ready is in a packet until this process takes it in. In this order there is a
+        // socket for each such process that is found.
+        let children = Self.children()
+        ForkServer.takeInRequested()
+        items = Self.descriptors() + Self.mappings() + children + Self.threads() + Self.sharedFiles()
     }
 
     /// What there is now and was not then.

@@ -50,5 +50,8 @@ struct SampleTests {
 
     @Test func blockingSamplesRun() throws {
         #expect(try Samples.argument(config: Config()) == 7)
+        try Samples.queues(pages: (0..<20).map { Page(text: "<p>\($0)</p>") })
+        #expect(try Samples.locks() == 1)
+        try Samples.connections()
     }
 }

@@ -33,7 +33,49 @@ func title(of page: String, _ config: Config) -> String { config.prefix + page }
 func answerSlowly(_ question: String) -> Int { question.count }
 func run(_ config: Config) -> Int { config.prefix.count }
 
+struct Page: Codable, Sendable {
+    var text: String
+}
+
+func store(_ title: String) {}
+
 enum Samples {
+    static func queues(pages: [Page]) throws {
+        let queue = try Queue<Page>()
+        let parsers = try (0..<4).map { _ in
+            try ChildProcess { while let page = try? queue.get() { store(parse(page.text)) } }
+        }
+        for parser in parsers { try parser.start() }
+        for page in pages { try queue.put(page) }  // encoded here; waits while the queue is full
+        try queue.shutdown()  // what is in it is still taken
+        for parser in parsers { try parser.join() }
+    }
+
+    static func locks() throws -> Int {
+        let lock = try Lock()
+        let counts = try SharedArray<Int>(count: 1_000_000)  // one copy in memory, whoever has the handle
+        let child = try ChildProcess {
+            try lock.withLock { counts[7] += 1 }
+            if let dead = lock.abandonment { print("process \(dead.processIdentifier) died with the lock") }
+        }
+        try child.start()
+        try child.join()
+        return counts[7]
+    }
+
+    static func connections() throws {
+        let (ours, theirs) = try Connection.pair()
+        let server = try ChildProcess {
+            while let question = try? theirs.receive(String.self) { try theirs.send(question.count) }
+        }
+        try server.start()
+        theirs.close()
+        try ours.send("How long is this?")
+        print(try ours.receive(Int.self, timeout: .seconds(1)))
+        ours.close()
+        try server.join()
+    }
+
     static func isolation(pages: [String]) async throws {
         for page in pages {
             do {

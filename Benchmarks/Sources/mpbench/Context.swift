@@ -5,6 +5,8 @@ struct Context: Sendable {
     let effort: Effort
     /// Nil if there is no python3.
     let python = try? Helper.python()
+    /// Its queues, pipes and locks; nil if there is no python3.
+    let sharedPython = try? Helper.sharedPython()
     /// Nil if it was not built.
     let smallC = try? Helper.smallC()
 

@@ -20,7 +20,7 @@ struct MPBench {
             for metric in Metric.all {
                 print(
                     "\(metric.name): \(metric.summary)"
-                        + (metric.target.map { "; target \($0.description(metric.unit))" } ?? "")
+                        + metric.targets.map { "; target \($0.description(metric.unit))" }.joined()
                 )
             }
             return

@@ -9,15 +9,19 @@ struct Measurement {
     var ours: Statistics { series[0].statistics }
     var baselines: ArraySlice<(name: String, statistics: Statistics)> { series.dropFirst() }
 
-    /// The figure that the target is about; nil without a target or without its baseline.
-    var ratio: Double? {
-        let medians = Dictionary(uniqueKeysWithValues: baselines.map { ($0.name, $0.statistics.median) })
-        return metric.target?.figure(ours: ours.median, baselines: medians)
+    /// A target, the figure that it is about (nil without its baseline), and whether it is reached.
+    struct Verdict {
+        var target: Target
+        var figure: Double?
+        var isReached: Bool? { figure.map { target.isReached(by: $0) } }
     }
 
-    var isReached: Bool? {
-        guard let ratio, let target = metric.target else { return nil }
-        return target.isReached(by: ratio)
+    /// In the order of the metric's targets.
+    var verdicts: [Verdict] {
+        let medians = Dictionary(uniqueKeysWithValues: baselines.map { ($0.name, $0.statistics.median) })
+        return metric.targets.map {
+            Verdict(target: $0, figure: $0.figure(ours: ours.median, baselines: medians))
+        }
     }
 }
 

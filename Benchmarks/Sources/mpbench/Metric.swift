@@ -5,16 +5,19 @@ struct Metric: Sendable {
     var summary: String
     var unit: Unit
     var target: Target?
+    /// Further figures to be reached.
+    var moreTargets: [Target] = []
     /// The pause before each sample, the same for every series: what the last sample left to be done is done by then, and
     /// all begin from the same idle state of the processors.
     var pause: Duration = .milliseconds(2)
     /// Further series are named after what they measure; the first is ours.
     var series: @Sendable (Context) throws -> [Series]
 
+    var targets: [Target] { [target].compactMap { $0 } + moreTargets }
+
     static let all: [Metric] =
-        startMetrics + [firstInstruction, idleMemory, spareMemory] + workloadMetrics + transferMetrics + [
-            crashMetric, burstMetric,
-        ]
+        startMetrics + [firstInstruction, idleMemory, spareMemory] + workloadMetrics + transferMetrics
+        + [crashMetric, burstMetric] + queueMetrics + connectionMetrics + lockMetrics + sharingMetrics
 }
 
 /// One way of doing what a metric measures.
@@ -33,12 +36,14 @@ struct Series: Sendable {
 }
 
 enum Unit: String, Sendable {
+    case nanoseconds = "ns"
     case microseconds = "us"
     case milliseconds = "ms"
     case mebibytes = "MiB"
 
     func from(nanoseconds: Int64) -> Double {
         switch self {
+        case .nanoseconds: Double(nanoseconds)
         case .microseconds: Double(nanoseconds) / 1e3
         case .milliseconds: Double(nanoseconds) / 1e6
         case .mebibytes: .nan
@@ -48,7 +53,7 @@ enum Unit: String, Sendable {
 
 /// What is to be reached, and how a measured median is compared with it.
 enum Target: Sendable {
-    /// Ours is at most so many times a baseline.
+    /// Ours is at most so many times a baseline; below 1, it is so much faster.
     case atMost(Double, times: String)
     /// Ours is at most an amount.
     case amount(atMost: Double)

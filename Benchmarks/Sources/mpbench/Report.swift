@@ -20,13 +20,12 @@ enum Table {
                     + "   p99 \(pad(short(statistics.p99), 9, left: true))   n \(pad("\(statistics.count)", 4, left: true))\(ratio)"
             )
         }
-        if let target = metric.target {
-            let figure = measurement.ratio.map { short($0) } ?? "-"
-            let verdict = measurement.isReached.map { $0 ? "reached" : "NOT reached" } ?? "cannot be told"
-            Swift.print("    target \(target.description(metric.unit)): ratio \(figure), \(verdict)")
-        } else {
-            Swift.print("    no target: for information")
+        for verdict in measurement.verdicts {
+            let figure = verdict.figure.map { short($0, digits: 3) } ?? "-"
+            let word = verdict.isReached.map { $0 ? "reached" : "NOT reached" } ?? "cannot be told"
+            Swift.print("    target \(verdict.target.description(metric.unit)): ratio \(figure), \(word)")
         }
+        if metric.targets.isEmpty { Swift.print("    no target: for information") }
         Swift.print()
         fflush(nil)
     }
@@ -62,11 +61,15 @@ enum JSONReport {
             ("samples", "\(measurement.ours.count)"),
             ("baselines", object { $0.median }),
             ("baselines_p99", object { $0.p99 }),
-            ("target", metric.target.map { quoted($0.description(metric.unit)) } ?? "null"),
-            ("ratio", measurement.ratio.map(number) ?? "null"),
-            ("reached", measurement.isReached.map { "\($0)" } ?? "null"),
+            ("targets", "[" + measurement.verdicts.map { verdict($0, metric.unit) }.joined(separator: ", ") + "]"),
         ]
         return "    {" + fields.map { "\(quoted($0)): \($1)" }.joined(separator: ", ") + "}"
+    }
+
+    private static func verdict(_ verdict: Measurement.Verdict, _ unit: Unit) -> String {
+        let reached = verdict.isReached.map { "\($0)" } ?? "null"
+        return "{\"target\": \(quoted(verdict.target.description(unit))), \"ratio\": "
+            + "\(verdict.figure.map(number) ?? "null"), \"reached\": \(reached)}"
     }
 
     private static func number(_ value: Double) -> String {

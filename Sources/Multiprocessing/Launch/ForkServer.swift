@@ -64,6 +64,11 @@ public enum ForkServer {
         Runtime.current.forkServer.stop()
     }
 
+    /// For the test kit, which counts processes that are kept ready and their descriptors: these come later than those.
+    package static func takeInRequested() {
+        Runtime.current.forkServer.takeInRequested()
+    }
+
     /// The server's process id; nil while there is none.
     public static var processIdentifier: Int32? {
         Runtime.current.forkServer.processIdentifier

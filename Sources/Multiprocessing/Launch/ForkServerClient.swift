@@ -57,6 +57,18 @@ final class ForkServerClient: Sendable {
         }
     }
 
+    /// Takes in the processes that the server was asked for, with their descriptors; waits for them a second at most.
+    func takeInRequested() {
+        let deadline = Deadline(after: .seconds(1))
+        state.withLock { state in
+            drain(&state)
+            while state.outstanding > 0, let control = state.control {
+                guard (try? waitUntilReady(Interest(control.number), deadline: deadline)) == true else { return }
+                drain(&state)
+            }
+        }
+    }
+
     /// The server's process id; nil while there is none.
     var processIdentifier: Int32? {
         state.withLock { $0.control == nil ? nil : $0.pid }

@@ -36,11 +36,26 @@ struct EncodedItems: ~Copyable {
 }
 
 extension OutgoingItem {
-    /// Encodes a value and lends it while `body` runs.
+    /// Encodes a value and lends it while `body` runs. A number, Bool or short text takes no allocation, and large arrays of numbers
+    /// are not copied here.
+    @inline(__always)
     static func encoding<Element: Encodable, R>(_ element: Element, _ body: (OutgoingItem) throws -> R) throws -> R {
+        // A value of such a type has nothing to attach.
+        let small: R? = try withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { room in
+            guard let count = BinaryEncoder.encodeSmall(element, into: room) else { return nil }
+            return try body(OutgoingItem(bytes: UnsafeRawBufferPointer(rebasing: room[..<count])))
+        }
+        if let small { return small }
         let context = TransferContext()
-        let bytes = try TransferContext.with(context) { try BinaryEncoder().encode(element) }
-        return try bytes.withUnsafeBytes { try body(OutgoingItem(bytes: $0, attachments: context.descriptors)) }
+        return try TransferContext.with(context) {
+            try BinaryEncoder().encode(element) { message in
+                var pieces: [UnsafeRawBufferPointer] = []
+                message.forEachPiece { pieces.append($0) }
+                let first = pieces.removeFirst()
+                // What it attached, it attached by now; nothing is encoded while the item is put.
+                return try body(OutgoingItem(bytes: first, more: pieces, attachments: context.descriptors))
+            }
+        }
     }
 }
 
@@ -54,7 +69,10 @@ extension TransferContext {
 extension TakenItem {
     func decode<Element: Decodable>(_ type: Element.Type = Element.self) throws -> Element {
         try withBytes { bytes in
-            try TransferContext.with(TransferContext(attachments)) { try BinaryDecoder().decode(type, from: bytes) }
+            if attachments.isEmpty, let value = BinaryDecoder.decodeSmall(type, from: bytes) { return value }
+            return try TransferContext.with(TransferContext(attachments)) {
+                try BinaryDecoder().decode(type, from: bytes)
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 internal import MultiprocessingSystem
 
-/// A ``Semaphore`` that never has more free permits than it began with: one release too many is an error.
+/// A ``CountingSemaphore`` that never has more free permits than it began with: one release too many is an error.
 ///
 ///     let seats = try BoundedSemaphore(value: 2)
 ///     try seats.withPermit { … }
 ///     try seats.release()        // throws: overReleased
 ///
-/// What ``Semaphore`` says of permits of the dead, of fairness and of cost goes for this one as well.
+/// What ``CountingSemaphore`` says of permits of the dead, of fairness and of cost goes for this one as well.
 ///
 /// Python: `multiprocessing.BoundedSemaphore`.
 public final class BoundedSemaphore: Sendable, Codable {

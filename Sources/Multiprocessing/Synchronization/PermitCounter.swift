@@ -1,7 +1,7 @@
 internal import MultiprocessingSystem
 internal import Synchronization
 
-/// What ``Semaphore`` and ``BoundedSemaphore`` are made of: a count of permits in shared memory, and who holds how many.
+/// What ``CountingSemaphore`` and ``BoundedSemaphore`` are made of: a count of permits in shared memory, and who holds how many.
 ///
 /// Everything is changed under a guard, which names its holder. The truth is the capacity and the table of holders; the number
 /// of free permits is worked out anew by whoever takes the guard from a dead process. So each operation has one store that

@@ -40,7 +40,7 @@ extension ProcessTests {
         // CPython: _TestSemaphore.test_semaphore
         @Test(arguments: Backend.allCases, [true, false])
         func aSemaphoreCounts(backend: Backend, returnsPermits: Bool) async throws {
-            let semaphore = try Semaphore(value: 2, returnsPermits: returnsPermits)
+            let semaphore = try CountingSemaphore(value: 2, returnsPermits: returnsPermits)
             let other = try backend.run {
                 try countDownAndUp(semaphore.acquire, semaphore.tryAcquire, { try semaphore.release() }) {
                     semaphore.value
@@ -69,7 +69,7 @@ extension ProcessTests {
 
         // CPython: _TestSemaphore.test_timeout
         @Test(arguments: Backend.allCases) func aSemaphoreTimesOut(backend: Backend) async throws {
-            let semaphore = try Semaphore(value: 0)
+            let semaphore = try CountingSemaphore(value: 0)
             let other = try backend.run {
                 try check(!semaphore.tryAcquire())
                 for (timeout, least) in [(Duration.zero, Duration.zero), (.milliseconds(-100), .zero)] {

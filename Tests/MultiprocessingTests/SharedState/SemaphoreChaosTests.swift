@@ -3,14 +3,12 @@ import Multiprocessing
 import MultiprocessingTestKit
 import Testing
 
-import class Multiprocessing.Semaphore
-
 extension ProcessTests {
     /// Processes killed at every step of a semaphore's operations. The count is right, and the survivors go on.
     @Suite struct SemaphoreChaosTests {
         @Test(arguments: [ChaosPlan.Action.kill, .stop]) func acquireAndRelease(action: ChaosPlan.Action) async throws {
             let report = try await killAtEveryStep(action: action) {
-                try Semaphore(value: 2)
+                try CountingSemaphore(value: 2)
             } operation: { semaphore in
                 for _ in 0..<2 { try semaphore.acquire(timeout: .seconds(10)) }
                 try semaphore.release(2)
@@ -48,7 +46,7 @@ extension ProcessTests {
         /// What a process releases beyond what it holds: all of it, or nothing.
         @Test(arguments: [true, false]) func growth(returnsPermits: Bool) async throws {
             try await killAtEveryStep {
-                try Semaphore(value: 1, returnsPermits: returnsPermits)
+                try CountingSemaphore(value: 1, returnsPermits: returnsPermits)
             } operation: { semaphore in
                 if returnsPermits { try semaphore.acquire() }
                 try semaphore.release(returnsPermits ? 3 : 2)
@@ -62,7 +60,7 @@ extension ProcessTests {
         /// One that waits, and sleeps, for a permit that comes in the end.
         @Test func contended() async throws {
             let report = try await killAtEveryStep {
-                let semaphore = try Semaphore(value: 1)
+                let semaphore = try CountingSemaphore(value: 1)
                 try await semaphore.acquire()
                 Task.detached {
                     try await Task.sleep(for: .milliseconds(40))
@@ -82,7 +80,7 @@ extension ProcessTests {
         /// One that releases while a thread and a task of this process sleep.
         @Test(.enabled(if: Chaos.isAvailable)) func sleepersOfTheVictim() async throws {
             try await Victim.atEveryStep { step in
-                let semaphore = try Semaphore(value: 2)
+                let semaphore = try CountingSemaphore(value: 2)
                 let victim = try Victim(killedAt: step, after: { for _ in 0..<2 { try semaphore.acquire() } }) {
                     pause(.milliseconds(60))
                     try semaphore.release(2)
@@ -103,7 +101,7 @@ extension ProcessTests {
 }
 
 /// All permits can be taken, not one more, and released.
-private func usable(_ semaphore: Semaphore, _ value: Int) async throws {
+private func usable(_ semaphore: CountingSemaphore, _ value: Int) async throws {
     try check(semaphore.value, is: value)
     for _ in 0..<value { try check(try await semaphore.acquire(timeout: .seconds(10))) }
     try check(!semaphore.tryAcquire())

@@ -7,7 +7,7 @@ extension ProcessTests {
     @Suite struct SemaphoreTests {
         @Test(arguments: Backend.allCases, [true, false])
         func permitsAreShared(backend: Backend, returnsPermits: Bool) async throws {
-            let semaphore = try Semaphore(value: 2, returnsPermits: returnsPermits)
+            let semaphore = try CountingSemaphore(value: 2, returnsPermits: returnsPermits)
             #expect(try await semaphore.acquire())
             let other = try backend.run {
                 try check(semaphore.value, is: 1)
@@ -30,9 +30,9 @@ extension ProcessTests {
         }
 
         @Test func wrongArguments() async throws {
-            #expect(failure { try Semaphore(value: -1) } == .invalidArgument)
+            #expect(failure { try CountingSemaphore(value: -1) } == .invalidArgument)
             #expect(failure { try BoundedSemaphore(value: 1 << 31) } == .invalidArgument)
-            let semaphore = try Semaphore(value: Int(Int32.max))
+            let semaphore = try CountingSemaphore(value: Int(Int32.max))
             #expect(failure { try semaphore.release() } == .overReleased)
             #expect(failure { try semaphore.release(0) } == .invalidArgument)
             #expect(failure { try semaphore.release(.min) } == .invalidArgument)
@@ -46,7 +46,7 @@ extension ProcessTests {
 
         /// What a process releases without holding it is new.
         @Test(arguments: Backend.processes) func growth(backend: Backend) async throws {
-            let semaphore = try Semaphore(value: 1)
+            let semaphore = try CountingSemaphore(value: 1)
             let bounded = try BoundedSemaphore(value: 1)
             try await semaphore.acquire()
             try await bounded.acquire()
@@ -67,9 +67,9 @@ extension ProcessTests {
 
         @Test(arguments: Backend.processes, [true, false])
         func permitsOfTheDeadComeBack(backend: Backend, isKilled: Bool) async throws {
-            let semaphore = try Semaphore(value: 3)
+            let semaphore = try CountingSemaphore(value: 3)
             let bounded = try BoundedSemaphore(value: 3)
-            let signals = try Semaphore(value: 3, returnsPermits: false)
+            let signals = try CountingSemaphore(value: 3, returnsPermits: false)
             try await semaphore.acquire()
             let other = try backend.run {
                 for _ in 0..<2 {
@@ -109,7 +109,7 @@ extension ProcessTests {
 
         /// All sleepers get their permits when a process dies that held several.
         @Test func sleepersOfADeadHolder() async throws {
-            let semaphore = try Semaphore(value: 3)
+            let semaphore = try CountingSemaphore(value: 3)
             let other = try Backend.forkServer.run { () -> Int in
                 for _ in 0..<3 { try semaphore.acquire() }
                 sleepForever()
@@ -128,7 +128,7 @@ extension ProcessTests {
 
         /// Many processes in turn: slots are used again.
         @Test func manyHolders() async throws {
-            let semaphore = try Semaphore(value: 20)
+            let semaphore = try CountingSemaphore(value: 20)
             for _ in 0..<5 {
                 let others = try (0..<4).map { index in
                     try Backend.forkServer.run {
@@ -144,7 +144,7 @@ extension ProcessTests {
         // MARK: Tasks
 
         @Test func manyTasksWait() async throws {
-            let semaphore = try Semaphore(value: 0)
+            let semaphore = try CountingSemaphore(value: 0)
             let count = 400
             try await withThrowingTaskGroup(of: Bool.self) { group in
                 for _ in 0..<count { group.addTask { try await semaphore.acquire(timeout: .seconds(50)) } }
@@ -158,7 +158,7 @@ extension ProcessTests {
 
         /// Timeouts and cancellations that come at the moment of a release lose no permit, and invent none.
         @Test(arguments: [true, false]) func racesLoseNoPermit(returnsPermits: Bool) async throws {
-            let semaphore = try Semaphore(value: 3, returnsPermits: returnsPermits)
+            let semaphore = try CountingSemaphore(value: 3, returnsPermits: returnsPermits)
             let others = try (0..<2).map { _ in
                 try Backend.forkServer.run { () -> Int in
                     var taken = 0
@@ -198,7 +198,8 @@ extension ProcessTests {
 
         @Test(arguments: Backend.processes) func signals(backend: Backend) async throws {
             let (made, room) = (
-                try Semaphore(value: 0, returnsPermits: false), try Semaphore(value: 4, returnsPermits: false)
+                try CountingSemaphore(value: 0, returnsPermits: false),
+                try CountingSemaphore(value: 4, returnsPermits: false)
             )
             let other = try backend.run {
                 for _ in 0..<500 {

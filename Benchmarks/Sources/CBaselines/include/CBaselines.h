@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // CLOCK_MONOTONIC, which all processes of a machine share: a child's timestamp can be compared with its parent's.
 int64_t mpb_now(void);
 void mpb_sleep(int64_t nanoseconds);
@@ -42,5 +46,9 @@ void mpb_stop_helper(int pid, int requests, int answers);
 // Points descriptor 2 at /dev/null; returns what mpb_restore_stderr takes to undo it.
 int mpb_silence_stderr(void);
 void mpb_restore_stderr(int saved);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -2,7 +2,7 @@ internal import MultiprocessingSystem
 
 /// A number of permits that processes, and the threads and tasks in them, share.
 ///
-///     let downloads = try Semaphore(value: 4)
+///     let downloads = try CountingSemaphore(value: 4)
 ///     let child = try ChildProcess { try downloads.withPermit { fetch(page) } }
 ///
 /// **Permits of the dead come back.** A permit belongs to the *process* that acquired it, whichever of its threads or tasks that
@@ -18,11 +18,10 @@ internal import MultiprocessingSystem
 ///
 /// Acquiring and releasing costs no system call while nobody waits. A copy of the handle in another process is the same semaphore.
 ///
-/// Glibc, which Foundation passes on, has a type alias of the same name. In a file that imports either, say
-/// `import class Multiprocessing.Semaphore`, or write `Multiprocessing.Semaphore` where a type is asked for.
+/// Named in full because Glibc, which Foundation passes on, has a type alias `Semaphore`.
 ///
 /// Python: `multiprocessing.Semaphore`, which loses the permits of processes that die.
-public final class Semaphore: Sendable, Codable {
+public final class CountingSemaphore: Sendable, Codable {
     private let permits: PermitCounter
 
     /// Makes a semaphore. No system call, unless this process has no room left for small shared things.
