@@ -89,8 +89,12 @@ public final class Lock: Sendable, Codable {
     ///
     /// - Throws: ``SharedStateError`` (`notOwner`) if this process does not hold it; then nothing has changed.
     public func release() throws {
-        record.clear()
-        guard word.release() else { throw SharedStateError(.notOwner, "This process does not hold the lock") }
+        // Looked at before the record is cleared: that one is the holder's, who has yet to read it.
+        if isHeldByCaller {
+            record.clear()
+            if word.release() { return }
+        }
+        throw SharedStateError(.notOwner, "This process does not hold the lock")
     }
 
     // MARK: Scopes
