@@ -54,5 +54,32 @@ extension ProcessTests {
             let results = try await ChildProcess.run(arguments: Forgery()) { $0.failures.map { $0?.description } }
             #expect(results == ["malformed", "malformed"])
         }
+
+        /// The stamp of a process that there is not: the largest id, and a start at the first tick.
+        private static let dead: UInt64 = 0x3f_ffff | 1 << 32
+
+        @Test func anArrayWhoseCountOfDeathsIsFull() async throws {
+            let array = try SharedArray([1, 2])
+            let words = array.withSpan {
+                $0.withUnsafeBufferPointer { UnsafeMutableRawPointer(mutating: $0.baseAddress!) }
+            }
+            words.storeBytes(of: Self.dead, toByteOffset: -64, as: UInt64.self)
+            words.storeBytes(of: UInt64.max, toByteOffset: -32, as: UInt64.self)
+            #expect(try await array.withLock(timeout: .seconds(20)) { $0[1] } == 2)
+            #expect(array.abandonments == 0)
+        }
+
+        @Test(arguments: [UInt64.max, 1 << 63, 3, 0]) func aListWhoseJournalMakesNoSense(index: UInt64) throws {
+            let list = try SharedList(["alpha", 5])
+            try list.memory.withUnsafeMutableBytes { bytes in
+                let offsets = stride(from: 0, to: bytes.count, by: 8)
+                let own = try #require(
+                    offsets.first { bytes.load(fromByteOffset: $0, as: UInt64.self) == 0x0100_5453_494C_504D }
+                )
+                bytes.storeBytes(of: Self.dead, toByteOffset: own + 8, as: UInt64.self)
+                bytes.storeBytes(of: index, toByteOffset: own + 16, as: UInt64.self)
+            }
+            #expect(try list.elements() == ["alpha", 5])
+        }
     }
 }
