@@ -125,6 +125,33 @@ extension ProcessTests {
             #expect(array.abandonments == 1)
         }
 
+        /// Tasks and threads have the same numbers in all processes: what a dead holder left is not taken for the caller's own
+        /// in the moment in which the next holder has not written yet.
+        @Test(.enabled(if: Chaos.isAvailable)) func theNumberThatADeadHolderLeft() async throws {
+            let array = try SharedArray([0])
+            let first = try ChildProcess(startMethod: .spawn) {
+                try array.withLock { _ in _ = raise(SIGKILL) }
+            }
+            try first.start()
+            try await first.join()
+            let second = try ChildProcess(startMethod: .spawn) { () -> Int in
+                // The first number, as in the first process.
+                _ = try SharedValue(0).withLock { $0 }
+                Foundation.Thread.detachNewThread {
+                    Chaos.arm(
+                        Chaos.Plan(.delay, .named("word.taken", occurrence: 0), pause: .milliseconds(500))
+                    )
+                    try? array.withLock { $0[0] += 1 }
+                }
+                // The owner word, in front of the elements.
+                let word = array.withSpan { $0.withUnsafeBufferPointer { UnsafeRawPointer($0.baseAddress!) - 64 } }
+                while word.load(as: UInt32.self) & 0x3f_ffff != UInt32(getpid()) { usleep(1000) }
+                return try array.withLock(timeout: .seconds(20)) { $0[0] }
+            }
+            try second.start()
+            #expect(try await onThread { try second.waitForValue(timeout: .seconds(30)) } == 1)
+        }
+
         @Test func collectionOperations() throws {
             var array = try SharedArray([3, 1, 2])
             array.sort()
