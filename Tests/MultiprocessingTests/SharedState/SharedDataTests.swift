@@ -54,6 +54,18 @@ extension ProcessTests {
             #expect(value.value == Large(last))
         }
 
+        @Test func valuesOfAllSizes() async throws {
+            #expect(try SharedValue(5).value == 5)
+            #expect(try SharedValue(true).value)
+            #expect(try SharedValue(Float(1.5)).value == 1.5)
+            #expect(try SharedValue((Int32(1), UInt8(2))).value == (1, 2))
+            #expect(try SharedValue((1, 2.5)).value == (1, 2.5))
+            #expect(try SharedValue(Optional(3)).value == 3)
+            #expect(try SharedValue(SIMD4<Double>(1, 2, 3, 4)).value == [1, 2, 3, 4])
+            #expect(try SharedValue(Large(7)).value == Large(7))
+            #expect(try SharedValue(()).value == ())
+        }
+
         @Test func aBodyThatThrowsChangesNothing() async throws {
             let value = try SharedValue(1)
             await #expect(throws: CheckFailure.self) {
