@@ -95,6 +95,13 @@ struct DataLock: ~Copyable, Sendable {
         SharedStateError(.invalidArgument, "This shared data was made without a lock")
     }
 
+    /// The task or thread that calls, unlike those of every other process: their numbers are the same in all processes, and
+    /// one that died leaves its own here until the next holder has written. The factor is odd, so that different stamps stay
+    /// different, and large, so that their differences are none that the small numbers of callers can make up for.
+    private static var caller: UInt64 {
+        Holder.current &+ ProcessStamp.current.rawValue &* 0x9e37_79b9_7f4a_7c15
+    }
+
     private static func attempt(
         _ word: OwnerWord,
         _ block: SharedBlock,
@@ -104,7 +111,7 @@ struct DataLock: ~Copyable, Sendable {
         case .taken(let dead): return .done(dead != nil)
         case .busy(let futex, let value):
             let isMine =
-                word.owner == .current && block.word(8).pointee.load(ordering: .relaxed) == Holder.current
+                word.owner == .current && block.word(8).pointee.load(ordering: .relaxed) == caller
             if isMine {
                 throw SharedStateError(.wouldDeadlock, "This task or thread holds the lock of the shared data already")
             }
@@ -118,7 +125,7 @@ struct DataLock: ~Copyable, Sendable {
         _ block: SharedBlock,
         _ body: (Bool) throws -> R
     ) rethrows -> R {
-        block.word(8).pointee.store(Holder.current, ordering: .relaxed)
+        block.word(8).pointee.store(caller, ordering: .relaxed)
         defer {
             block.word(8).pointee.store(0, ordering: .relaxed)
             word.release()

@@ -137,7 +137,7 @@ struct ListCells {
     }
 
     private func applyJournal(_ own: Int) {
-        let index = Int(truncatingIfNeeded: word(own + 16).pointee.load(ordering: .acquiring)) - 1
+        let index = Int(truncatingIfNeeded: word(own + 16).pointee.load(ordering: .acquiring)) &- 1
         guard index >= 0, index < layout.count, let data = layout.journalData, let entry = layout.lengthEntry(index)
         else { return }
         let slot = layout.slot(index)

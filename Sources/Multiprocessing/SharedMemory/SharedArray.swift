@@ -141,7 +141,7 @@ public final class SharedArray<Element: BitwiseCopyable>: @unchecked Sendable, C
     }
 
     private func note(_ isAbandoned: Bool) {
-        if isAbandoned { block.word(ArrayLayout.abandonments).pointee.add(1, ordering: .relaxed) }
+        if isAbandoned { block.word(ArrayLayout.abandonments).pointee.wrappingAdd(1, ordering: .relaxed) }
         chaosStep("array.locked")
     }
 

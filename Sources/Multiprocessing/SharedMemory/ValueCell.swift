@@ -46,7 +46,10 @@ struct ValueCell {
     /// The value that was committed last. Tries again when two were committed meanwhile.
     func load<Value: BitwiseCopyable>() -> Value {
         let words = Self.words(Value.self)
-        return withUnsafeTemporaryAllocation(byteCount: max(words, 1) * 8, alignment: 16) { copy in
+        // Not the closure's result: optimised, the closure would then end by a jump to memcpy, with which Swift 6.3.1 forgets to
+        // put the register right that says that nothing was thrown; and an error of type `Never` leads nowhere.
+        var value: Value?
+        withUnsafeTemporaryAllocation(byteCount: max(words, 1) * 8, alignment: 16) { copy in
             while true {
                 let commit = commits.pointee.load(ordering: .acquiring)
                 let slot = slot(commit, words)
@@ -57,10 +60,12 @@ struct ValueCell {
                 // Whoever wrote into this slot since had committed the other one before: then the count is another.
                 atomicMemoryFence(ordering: .acquiring)
                 if commits.pointee.load(ordering: .relaxed) == commit {
-                    return copy.baseAddress.unsafelyUnwrapped.loadUnaligned(as: Value.self)
+                    value = copy.baseAddress.unsafelyUnwrapped.loadUnaligned(as: Value.self)
+                    return
                 }
             }
         }
+        return value.unsafelyUnwrapped
     }
 
     /// Writes the value beside the last one, and then makes it the one that counts: the commit point is one store.

@@ -18,6 +18,7 @@ internal import MultiprocessingSystem
 /// Python: `multiprocessing.Lock`, which any process may release, and which stays locked for ever when its holder dies.
 public final class Lock: Sendable, Codable {
     private static let version: UInt32 = 1
+    private static let byteCount = 64
 
     private let block: SharedBlock
     private let spin = AdaptiveSpin()
@@ -28,7 +29,7 @@ public final class Lock: Sendable, Codable {
     ///
     /// - Throws: ``SharedStateError`` (`outOfResources`).
     public init() throws {
-        block = try SharedBlock(.lock, version: Self.version, byteCount: 64)
+        block = try SharedBlock(.lock, version: Self.version, byteCount: Self.byteCount)
         word = OwnerWord(block.word(0))
         record = AbandonmentRecord(block, at: 8)
     }
@@ -38,6 +39,7 @@ public final class Lock: Sendable, Codable {
     /// - Throws: ``SharedStateError`` (`cannotTravel`, `malformed`).
     public init(from decoder: any Decoder) throws {
         block = try SharedBlock(from: decoder, .lock, version: Self.version)
+        guard block.byteCount == Self.byteCount else { throw SharedStateError(.malformed, "What arrived is no lock") }
         word = OwnerWord(block.word(0))
         record = AbandonmentRecord(block, at: 8)
     }
@@ -89,8 +91,12 @@ public final class Lock: Sendable, Codable {
     ///
     /// - Throws: ``SharedStateError`` (`notOwner`) if this process does not hold it; then nothing has changed.
     public func release() throws {
-        record.clear()
-        guard word.release() else { throw SharedStateError(.notOwner, "This process does not hold the lock") }
+        // Looked at before the record is cleared: that one is the holder's, who has yet to read it.
+        if isHeldByCaller {
+            record.clear()
+            if word.release() { return }
+        }
+        throw SharedStateError(.notOwner, "This process does not hold the lock")
     }
 
     // MARK: Scopes

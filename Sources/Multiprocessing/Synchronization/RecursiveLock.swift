@@ -21,6 +21,7 @@ internal import Synchronization
 /// Python: `multiprocessing.RLock`, whose holder is a thread.
 public final class RecursiveLock: Sendable, Codable {
     private static let version: UInt32 = 1
+    private static let byteCount = 64
 
     private let block: SharedBlock
     private let spin = AdaptiveSpin()
@@ -32,7 +33,7 @@ public final class RecursiveLock: Sendable, Codable {
     ///
     /// - Throws: ``SharedStateError`` (`outOfResources`).
     public init() throws {
-        block = try SharedBlock(.recursiveLock, version: Self.version, byteCount: 64)
+        block = try SharedBlock(.recursiveLock, version: Self.version, byteCount: Self.byteCount)
         word = OwnerWord(block.word(0))
         record = AbandonmentRecord(block, at: 8)
         inner = Inner(block, at: 24)
@@ -43,6 +44,7 @@ public final class RecursiveLock: Sendable, Codable {
     /// - Throws: ``SharedStateError`` (`cannotTravel`, `malformed`).
     public init(from decoder: any Decoder) throws {
         block = try SharedBlock(from: decoder, .recursiveLock, version: Self.version)
+        guard block.byteCount == Self.byteCount else { throw SharedStateError(.malformed, "What arrived is no lock") }
         word = OwnerWord(block.word(0))
         record = AbandonmentRecord(block, at: 8)
         inner = Inner(block, at: 24)

@@ -147,6 +147,18 @@ extension ProcessTests {
             #expect(found.compactMap(\.self) == [holder.process?.processIdentifier])
         }
 
+        /// One that does not hold the lock cannot hide from the holder that what the lock protects may be halfway.
+        @Test func foreignReleasesChangeNothing() async throws {
+            let lock = try Lock()
+            let first = try Backend.forkServer.run { try lock.acquire() }
+            _ = try await first.value()
+            try await lock.acquire()
+            let other = try Backend.forkServer.run { failure { try lock.release() } == .notOwner }
+            #expect(try await other.value())
+            #expect(lock.abandonment?.processIdentifier == first.process?.processIdentifier)
+            try lock.release()
+        }
+
         /// A copy of the holder's process does not hold the lock.
         @Test func forkedCopies() async throws {
             let lock = try Lock()

@@ -54,6 +54,18 @@ extension ProcessTests {
             #expect(value.value == Large(last))
         }
 
+        @Test func valuesOfAllSizes() async throws {
+            #expect(try SharedValue(5).value == 5)
+            #expect(try SharedValue(true).value)
+            #expect(try SharedValue(Float(1.5)).value == 1.5)
+            #expect(try SharedValue((Int32(1), UInt8(2))).value == (1, 2))
+            #expect(try SharedValue((1, 2.5)).value == (1, 2.5))
+            #expect(try SharedValue(Optional(3)).value == 3)
+            #expect(try SharedValue(SIMD4<Double>(1, 2, 3, 4)).value == [1, 2, 3, 4])
+            #expect(try SharedValue(Large(7)).value == Large(7))
+            #expect(try SharedValue(()).value == ())
+        }
+
         @Test func aBodyThatThrowsChangesNothing() async throws {
             let value = try SharedValue(1)
             await #expect(throws: CheckFailure.self) {
@@ -123,6 +135,33 @@ extension ProcessTests {
             #expect(array.abandonments == 1)
             #expect(try await array.withLock(timeout: .seconds(20)) { $0[0] } == 1)
             #expect(array.abandonments == 1)
+        }
+
+        /// Tasks and threads have the same numbers in all processes: what a dead holder left is not taken for the caller's own
+        /// in the moment in which the next holder has not written yet.
+        @Test(.enabled(if: Chaos.isAvailable)) func theNumberThatADeadHolderLeft() async throws {
+            let array = try SharedArray([0])
+            let first = try ChildProcess(startMethod: .spawn) {
+                try array.withLock { _ in _ = raise(SIGKILL) }
+            }
+            try first.start()
+            try await first.join()
+            let second = try ChildProcess(startMethod: .spawn) { () -> Int in
+                // The first number, as in the first process.
+                _ = try SharedValue(0).withLock { $0 }
+                Foundation.Thread.detachNewThread {
+                    Chaos.arm(
+                        Chaos.Plan(.delay, .named("word.taken", occurrence: 0), pause: .milliseconds(500))
+                    )
+                    try? array.withLock { $0[0] += 1 }
+                }
+                // The owner word, in front of the elements.
+                let word = array.withSpan { $0.withUnsafeBufferPointer { UnsafeRawPointer($0.baseAddress!) - 64 } }
+                while word.load(as: UInt32.self) & 0x3f_ffff != UInt32(getpid()) { usleep(1000) }
+                return try array.withLock(timeout: .seconds(20)) { $0[0] }
+            }
+            try second.start()
+            #expect(try await onThread { try second.waitForValue(timeout: .seconds(30)) } == 1)
         }
 
         @Test func collectionOperations() throws {
