@@ -107,10 +107,6 @@ extension Queue {
         return limit
     }
 
-    func throwPending() throws {
-        if let error = pendingError.withLock({ $0.take() }) { throw error }
-    }
-
     private func decoding(_ take: () throws -> [TakenItem]) throws -> [Element] {
         do {
             return try decode(take())
@@ -133,7 +129,7 @@ extension Queue {
         }
         if let failure {
             if elements.isEmpty { throw failure }
-            pendingError.withLock { $0 = failure }
+            keep(failure)
         }
         return elements
     }

@@ -34,8 +34,14 @@ extension Queue {
     }
 
     private func put(_ element: Element, _ limit: QueueCore.Limit) throws {
-        let items = try encode(CollectionOfOne(element))
-        if try items.withOutgoing({ try core.put($0, limit) }) == 0 { throw core.fullError }
+        try core.requireOpen()
+        try OutgoingItem.encoding(element) { item in
+            try core.validate(item)
+            let count = try withUnsafePointer(to: item) {
+                try core.put(UnsafeBufferPointer(start: $0, count: 1), limit)
+            }
+            if count == 0 { throw core.fullError }
+        }
     }
 
     // MARK: Many

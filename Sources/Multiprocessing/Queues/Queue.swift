@@ -32,7 +32,8 @@ internal import Synchronization
 public final class Queue<Element: Codable & Sendable>: Sendable, Codable {
     let core: QueueCore
     /// What came up in a batch whose other items were fine; for the next call.
-    let pendingError = Mutex<(any Error)?>(nil)
+    private let pendingError = Mutex<(any Error)?>(nil)
+    private let hasPendingError = Atomic<Bool>(false)
 
     /// The default of `maximumBytes`: 64 MiB.
     public static var defaultMaximumBytes: Int { 64 << 20 }
@@ -96,6 +97,19 @@ public final class Queue<Element: Codable & Sendable>: Sendable, Codable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try core.memory.block.encode(to: container.superEncoder(forKey: .block))
         try core.channel.encode(to: container.superEncoder(forKey: .channel))
+    }
+
+    /// Has the next call that takes something throw an error.
+    func keep(_ error: any Error) {
+        pendingError.withLock { $0 = error }
+        hasPendingError.store(true, ordering: .releasing)
+    }
+
+    @inline(__always)
+    func throwPending() throws {
+        guard hasPendingError.load(ordering: .relaxed) else { return }
+        hasPendingError.store(false, ordering: .relaxed)
+        if let error = pendingError.withLock({ $0.take() }) { throw error }
     }
 
     // MARK: Looking

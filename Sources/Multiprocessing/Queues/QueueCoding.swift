@@ -11,7 +11,7 @@ struct EncodedItems: ~Copyable {
     mutating func append<Element: Encodable>(_ element: Element) throws {
         let context = TransferContext()
         try TransferContext.with(context) { try BinaryEncoder().encode(element, into: &bytes) }
-        ends.append((bytes.count, context.objects.isEmpty ? [] : context.objects.map { $0 as! SharedDescriptor }))
+        ends.append((bytes.count, context.descriptors))
     }
 
     /// Lends those from the one with this index on.
@@ -35,8 +35,26 @@ struct EncodedItems: ~Copyable {
     }
 }
 
+extension OutgoingItem {
+    /// Encodes a value and lends it while `body` runs.
+    static func encoding<Element: Encodable, R>(_ element: Element, _ body: (OutgoingItem) throws -> R) throws -> R {
+        let context = TransferContext()
+        let bytes = try TransferContext.with(context) { try BinaryEncoder().encode(element) }
+        return try bytes.withUnsafeBytes { try body(OutgoingItem(bytes: $0, attachments: context.descriptors)) }
+    }
+}
+
+extension TransferContext {
+    /// What was attached: in this module nothing but descriptors is.
+    fileprivate var descriptors: [SharedDescriptor] {
+        objects.isEmpty ? [] : objects.map { $0 as! SharedDescriptor }
+    }
+}
+
 extension TakenItem {
     func decode<Element: Decodable>(_ type: Element.Type = Element.self) throws -> Element {
-        try TransferContext.with(TransferContext(attachments)) { try BinaryDecoder().decode(type, from: bytes) }
+        try withBytes { bytes in
+            try TransferContext.with(TransferContext(attachments)) { try BinaryDecoder().decode(type, from: bytes) }
+        }
     }
 }

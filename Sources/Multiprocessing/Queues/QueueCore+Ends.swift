@@ -6,7 +6,7 @@ extension QueueCore {
     /// Gives back the bytes of an item that was got. Once for each.
     func finish(_ item: TakenItem) {
         guard let taken = item.hold else {
-            item.bytes.deallocate()
+            item.deallocate()
             return
         }
         chaosStep("queue.get.decoded")

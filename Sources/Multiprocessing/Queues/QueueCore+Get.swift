@@ -14,21 +14,45 @@ struct Occupied {
 
 /// An item that was taken out of a queue and is still to be decoded.
 struct TakenItem {
-    var bytes: UnsafeRawBufferPointer
-    /// The hold in which the bytes lie; nil if they are a copy.
-    var hold: Occupied?
+    private typealias Small = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
+
+    /// Its size in bytes.
+    let byteCount: Int
+    /// The bytes of a small item.
+    private var small: Small = (0, 0, 0, 0, 0, 0, 0, 0)
+    /// The bytes of a larger one: in the hold, if there is one, else a copy; nil for a small one.
+    private var large: UnsafeRawPointer?
+    /// The hold in which the bytes lie.
+    let hold: Occupied?
     var attachments: [SharedDescriptor] = []
 
     /// A copy of the bytes.
     init(copying source: UnsafeMutableRawBufferPointer) {
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 16)
-        copy.copyMemory(from: UnsafeRawBufferPointer(source))
-        bytes = UnsafeRawBufferPointer(copy)
+        byteCount = source.count
+        hold = nil
+        if source.count <= MemoryLayout<Small>.size {
+            withUnsafeMutableBytes(of: &small) { $0.copyMemory(from: UnsafeRawBufferPointer(source)) }
+        } else {
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 16)
+            copy.copyMemory(from: UnsafeRawBufferPointer(source))
+            large = UnsafeRawPointer(copy.baseAddress!)
+        }
     }
 
     fileprivate init(_ source: UnsafeMutableRawBufferPointer, in hold: Occupied) {
-        bytes = UnsafeRawBufferPointer(source)
+        byteCount = source.count
+        large = UnsafeRawPointer(source.baseAddress!)
         self.hold = hold
+    }
+
+    func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        if let large { return try body(UnsafeRawBufferPointer(start: large, count: byteCount)) }
+        return try withUnsafeBytes(of: small) { try body(UnsafeRawBufferPointer(rebasing: $0[..<byteCount])) }
+    }
+
+    /// Gives a copy back.
+    func deallocate() {
+        if hold == nil { large?.deallocate() }
     }
 }
 
@@ -88,7 +112,7 @@ extension QueueCore {
                     do {
                         guard let item = try takeNext(.get) else { break }
                         items.append(item)
-                        size += item.bytes.count
+                        size += item.byteCount
                     } catch {
                         // Those that were taken are not to suffer; the next call comes to it again if it is still there.
                         if items.isEmpty { throw error }

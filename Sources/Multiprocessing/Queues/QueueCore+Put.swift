@@ -3,10 +3,24 @@ internal import Synchronization
 
 /// An item on its way into a queue. The bytes are valid while the call runs that it is passed to.
 struct OutgoingItem {
+    /// What the message begins with.
     var bytes: UnsafeRawBufferPointer
+    /// What follows, if it is in several pieces.
+    var more: [UnsafeRawBufferPointer] = []
     var attachments: [SharedDescriptor] = []
 
-    var recordSize: Int { RecordHeader.recordSize(bytes.count, hasDescriptors: !attachments.isEmpty) }
+    var byteCount: Int { more.isEmpty ? bytes.count : more.reduce(bytes.count) { $0 + $1.count } }
+    var recordSize: Int { RecordHeader.recordSize(byteCount, hasDescriptors: !attachments.isEmpty) }
+
+    /// Copies all of it.
+    func copy(to target: UnsafeMutableRawPointer) {
+        if let base = bytes.baseAddress { target.copyMemory(from: base, byteCount: bytes.count) }
+        var position = bytes.count
+        for piece in more {
+            if let base = piece.baseAddress { (target + position).copyMemory(from: base, byteCount: piece.count) }
+            position += piece.count
+        }
+    }
 }
 
 extension QueueCore {
@@ -18,7 +32,7 @@ extension QueueCore {
         guard item.recordSize <= ring.capacity else {
             throw SharedStateError(
                 .tooLarge,
-                "An item of \(item.bytes.count) bytes is too large for a queue of \(ring.capacity) bytes"
+                "An item of \(item.byteCount) bytes is too large for a queue of \(ring.capacity) bytes"
             )
         }
         guard item.attachments.count <= Descriptor.maximumPassed else {
@@ -107,7 +121,7 @@ extension QueueCore {
 
     /// False if the descriptors found no room.
     private func write(_ item: OutgoingItem, at place: Ring.Placement, _ put: inout PutSession) throws -> Bool {
-        let header = RecordHeader(byteCount: item.bytes.count, hasDescriptors: !item.attachments.isEmpty)
+        let header = RecordHeader(byteCount: item.byteCount, hasDescriptors: !item.attachments.isEmpty)
         let record = try memory.bytes(at: place.start, count: header.recordSize)
         var payload = RecordHeader.size
         if header.hasDescriptors {
@@ -122,9 +136,7 @@ extension QueueCore {
         }
         if place.isWrapped { try memory.storeWord(RecordHeader.wrap.rawValue, at: put.tail) }
         chaosStep("queue.put.marked")
-        if item.bytes.count > 0 {
-            (record.baseAddress! + payload).copyMemory(from: item.bytes.baseAddress!, byteCount: item.bytes.count)
-        }
+        item.copy(to: record.baseAddress! + payload)
         chaosStep("queue.put.copied")
         record.storeBytes(of: header.rawValue, as: UInt64.self)
         put.tail = place.end

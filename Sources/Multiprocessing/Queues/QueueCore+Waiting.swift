@@ -7,17 +7,22 @@ extension QueueCore {
 
     /// How long an operation may take.
     struct Limit {
-        var isImmediate: Bool
-        var deadline: Deadline
+        private let timeout: Duration?
+        let isImmediate: Bool
 
         init(_ timeout: Duration?) {
+            self.timeout = timeout
             isImmediate = timeout.map { $0 <= .zero } ?? false
-            deadline = isImmediate ? Deadline(after: patienceWithGuards) : Deadline(after: timeout)
         }
+
+        /// Made where a wait begins: what does not wait does not ask for the time.
+        var deadline: Deadline { Deadline(after: isImmediate ? patienceWithGuards : timeout) }
     }
 
+    /// How many were put; 0 when the time was over.
     func put(_ items: UnsafeBufferPointer<OutgoingItem>, _ limit: Limit) throws -> Int {
         var turn = Turn()
+        if case .done(let count) = try attemptPut(items, isImmediate: limit.isImmediate, .first, &turn) { return count }
         return try Wait.blocking(deadline: limit.deadline, spin: putSpin) {
             try attemptPut(items, isImmediate: limit.isImmediate, $0, &turn)
         } ?? 0
@@ -36,6 +41,7 @@ extension QueueCore {
 
     func take(_ purpose: Purpose, _ limit: Limit) throws -> TakenItem {
         var turn = Turn()
+        if case .done(let item) = try attemptTake(purpose, isImmediate: limit.isImmediate, .first, &turn) { return item }
         let item = try Wait.blocking(deadline: limit.deadline, spin: getSpin) {
             try attemptTake(purpose, isImmediate: limit.isImmediate, $0, &turn)
         }
@@ -52,8 +58,12 @@ extension QueueCore {
         return item
     }
 
+    /// None when the time was over.
     func take(upTo count: Int, _ limit: Limit) throws -> [TakenItem] {
         var turn = Turn()
+        if case .done(let items) = try attemptTake(upTo: count, isImmediate: limit.isImmediate, .first, &turn) {
+            return items
+        }
         return try Wait.blocking(deadline: limit.deadline, spin: getSpin) {
             try attemptTake(upTo: count, isImmediate: limit.isImmediate, $0, &turn)
         } ?? []

@@ -21,6 +21,8 @@ struct QueueMemory: @unchecked Sendable {
     private static let holdSize = 64
 
     let block: SharedBlock
+    /// The block's payload, which stays where it is as long as the block lives.
+    private let base: UnsafeMutableRawPointer
     let ring: Ring
     /// `.max` if there is none.
     let maximumCount: UInt64
@@ -71,6 +73,7 @@ struct QueueMemory: @unchecked Sendable {
             capacity <= UInt64(RingPosition.maximumOffset)
         else { throw Self.damaged }
         self.block = block
+        base = block.base
         ring = Ring(capacity: Int(capacity))
         maximumCount = block.base.load(fromByteOffset: 8, as: UInt64.self)
         maximumDeliveries = Int(clamping: block.base.load(fromByteOffset: 16, as: UInt64.self))
@@ -96,13 +99,18 @@ struct QueueMemory: @unchecked Sendable {
 
     // MARK: The two copies of each end's state
 
+    /// A word in front of the ring.
+    private func word(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
     func tailPosition(_ copy: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
-        block.word(200 + (copy & 1) * 8)
+        word(200 + (copy & 1) * 8)
     }
 
     /// Three words: the head, the end of what may be overwritten, and how many items were discarded.
     func headField(_ copy: Int, _ field: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
-        block.word(264 + (copy & 1) * 24 + field * 8)
+        word(264 + (copy & 1) * 24 + field * 8)
     }
 
     // MARK: Holds
@@ -136,7 +144,7 @@ struct QueueMemory: @unchecked Sendable {
 
     func hold(_ index: Int) -> Hold {
         precondition(index >= 0 && index < Self.holdCount)
-        return Hold(base: block.word(Self.holdsOffset + index * Self.holdSize))
+        return Hold(base: word(Self.holdsOffset + index * Self.holdSize))
     }
 
     var usedHolds: Int {
@@ -148,7 +156,7 @@ struct QueueMemory: @unchecked Sendable {
     /// Bytes of the ring.
     func bytes(at position: RingPosition, count: Int) throws -> UnsafeMutableRawBufferPointer {
         guard ring.isValid(position), count >= 0, count <= ring.capacity - position.offset else { throw Self.damaged }
-        return UnsafeMutableRawBufferPointer(start: block.base + Self.ringOffset + position.offset, count: count)
+        return UnsafeMutableRawBufferPointer(start: base + Self.ringOffset + position.offset, count: count)
     }
 
     func loadWord(at position: RingPosition) throws -> UInt64 {
