@@ -3,8 +3,8 @@ internal import MultiprocessingSystem
 extension Queue: Waitable {
     public func waitSource() throws -> WaitSource {
         try core.requireOpen()
+        let tail = core.tailWord.low
         core.consumers.announce()
-        let tail = UInt32(truncatingIfNeeded: core.tailWord.rawValue)
         return WaitSource(.word(FutexWord(lowHalfOf: core.memory.tail), tail), keeping: core)
     }
 

@@ -82,12 +82,13 @@ extension QueueCore {
         switch try enterConsuming(isImmediate, progress, &turn) {
         case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
+            let calls = producers.calls
             do {
                 defer { memory.consumerGuard.release() }
                 item = try takeNext(purpose)
             }
             if let item {
-                wakeProducers(count: 1)
+                wakeProducers(calls, count: 1)
                 return .done(item)
             }
             return try nothing(seen, isImmediate)
@@ -105,6 +106,7 @@ extension QueueCore {
         switch try enterConsuming(isImmediate, progress, &turn) {
         case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
         case .done(let seen):
+            let calls = producers.calls
             do {
                 defer { memory.consumerGuard.release() }
                 var size = 0
@@ -121,7 +123,7 @@ extension QueueCore {
                 }
             }
             if items.isEmpty { return try nothing(seen, isImmediate) }
-            wakeProducers(count: items.count)
+            wakeProducers(calls, count: items.count)
             return .done(items)
         }
     }
@@ -133,8 +135,8 @@ extension QueueCore {
         _ turn: inout Turn
     ) throws -> Attempt<CommitWord> {
         try requireOpen()
-        if progress.isAboutToSleep, !isImmediate { consumers.announce() }
         let seen = tailWord
+        if progress.isAboutToSleep, !isImmediate { consumers.announce() }
         if seen.sequence == headWord.sequence, memory.usedHolds == 0 {
             switch try nothing(seen, isImmediate) as Attempt<TakenItem> {
             case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
@@ -167,9 +169,9 @@ extension QueueCore {
 
     static var emptyError: SharedStateError { SharedStateError(.empty, "The queue is empty") }
 
-    private func wakeProducers(count: Int) {
-        guard producers.calls != 0, let head = try? loadHead() else { return }
-        wakeProducers(head, count: count)
+    private func wakeProducers(_ before: UInt64, count: Int) {
+        guard Bell.isPending(producers.calls), let head = try? loadHead() else { return }
+        wakeProducers(before, head, count: count)
     }
 
     // MARK: With the guard

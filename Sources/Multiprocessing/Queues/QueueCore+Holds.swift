@@ -125,8 +125,8 @@ extension QueueCore {
 
     /// After a hold ended: producers that lack room may find some. Without the guard.
     func noteRoom() {
-        if producers.calls != 0 { nudge(producers) }
-        if consumers.calls != 0, memory.usedHolds == QueueMemory.holdCount { nudge(consumers, count: 1) }
+        if Bell.isPending(producers.calls) { nudge(producers) }
+        if Bell.isPending(consumers.calls), memory.usedHolds == QueueMemory.holdCount { nudge(consumers, count: 1) }
     }
 
     // MARK: Room

@@ -53,13 +53,14 @@ extension QueueCore {
         _ turn: inout Turn
     ) throws -> Attempt<Int> {
         try requireOpen()
-        if progress.isAboutToSleep, !isImmediate { producers.announce(forBytes: turn.lackedBytes) }
         let seen = headWord
+        if progress.isAboutToSleep, !isImmediate { producers.announce(forBytes: turn.lackedBytes) }
         if tailWord.isShutDown { throw Self.shutDownError }
         let entry = enter(memory.producerGuard, progress, &turn)
         guard entry.isTaken else { return .wait(entry.sleepOn!.0, while: entry.sleepOn!.1) }
         // A dead owner left nothing to repair: what it had not committed lies beyond the tail.
         chaosStep("queue.put.entered")
+        let calls = consumers.calls
         var put = PutSession(word: tailWord)
         var sleepOn = (FutexWord(lowHalfOf: memory.head), seen.low)
         do {
@@ -107,8 +108,7 @@ extension QueueCore {
             if isImmediate, sleepOn.0 == FutexWord(lowHalfOf: memory.head) { throw fullError }
             return .wait(sleepOn.0, while: sleepOn.1)
         }
-        let calls = consumers.calls
-        if calls != 0 { consumers.ring(calls, count: put.count) }
+        consumers.ring(calls, count: put.count)
         return .done(put.count)
     }
 

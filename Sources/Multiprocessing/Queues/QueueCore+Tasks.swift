@@ -39,7 +39,7 @@ extension QueueCore {
     /// After something was counted as done.
     func wakeJoinersIfFinished() {
         let calls = joiners.calls
-        guard calls != 0, unfinished == 0 else { return }
+        guard Bell.isPending(calls), unfinished == 0 else { return }
         memory.joinEvent.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         chaosStep("queue.done.waking")
         joiners.ring(calls, count: .max)
@@ -47,8 +47,8 @@ extension QueueCore {
 
     func attemptJoin(_ progress: WaitProgress, _ turn: inout Turn) throws -> Attempt<Void> {
         try requireOpen()
-        if progress.isAboutToSleep { joiners.announce() }
         let event = UInt32(truncatingIfNeeded: memory.joinEvent.pointee.load(ordering: .sequentiallyConsistent))
+        if progress.isAboutToSleep { joiners.announce() }
         if unfinished == 0 { return .done(()) }
         if tailWord.isDiscarding || progress.isOverdue && memory.usedHolds > 0 {
             // What a dead process left undone.
@@ -78,9 +78,9 @@ extension QueueCore {
         chaosStep("queue.shutdown.discarded")
         nudge(consumers)
         nudge(producers)
-        memory.joinEvent.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         let calls = joiners.calls
-        if calls != 0 { joiners.ring(calls, count: .max) }
+        memory.joinEvent.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        joiners.ring(calls, count: .max)
     }
 
     /// Takes up to `limit` items that were delivered as often as may be.

@@ -41,7 +41,9 @@ extension QueueCore {
 
     func take(_ purpose: Purpose, _ limit: Limit) throws -> TakenItem {
         var turn = Turn()
-        if case .done(let item) = try attemptTake(purpose, isImmediate: limit.isImmediate, .first, &turn) { return item }
+        if case .done(let item) = try attemptTake(purpose, isImmediate: limit.isImmediate, .first, &turn) {
+            return item
+        }
         let item = try Wait.blocking(deadline: limit.deadline, spin: getSpin) {
             try attemptTake(purpose, isImmediate: limit.isImmediate, $0, &turn)
         }

@@ -78,6 +78,7 @@ final class QueueCore: Sendable {
 
     /// Has those who sleep on a word look again.
     func nudge(_ bell: Bell, count: Int = .max) {
+        let before = bell.calls
         var current = CommitWord(rawValue: bell.word.pointee.load(ordering: .relaxed))
         repeat {
             let (won, now) = bell.word.pointee.compareExchange(
@@ -88,22 +89,22 @@ final class QueueCore: Sendable {
             if won { break }
             current = CommitWord(rawValue: now)
         } while true
-        let calls = bell.calls
-        if calls != 0 { bell.ring(calls, count: count) }
+        bell.ring(before, count: count)
     }
 
     /// After items left: lets producers have the room.
-    func wakeProducers(_ head: Head, count: Int) {
+    ///
+    /// - Parameter before: what they had announced before.
+    func wakeProducers(_ before: UInt64, _ head: Head, count: Int) {
         let calls = producers.calls
-        guard calls != 0 else { return }
         guard calls & Bell.forBytes != 0, memory.maximumCount == .max else {
-            producers.ring(calls, count: calls & Bell.forBytes != 0 ? .max : count)
+            producers.ring(before, count: calls & Bell.forBytes != 0 ? .max : count)
             return
         }
         // Waking them for every few bytes would keep them from getting anywhere. They look by themselves now and then.
         guard let tail = try? loadTail() else { return }
         if ring.capacity - ring.distance(from: head.free, to: tail) >= ring.capacity / 8 {
-            producers.ring(calls, count: .max)
+            producers.ring(before, count: .max)
         }
     }
 
@@ -203,7 +204,8 @@ final class QueueCore: Sendable {
         // Whoever waits in this process finds out.
         nudge(consumers)
         nudge(producers)
+        let before = joiners.calls
         memory.joinEvent.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        joiners.ring(joiners.calls, count: .max)
+        joiners.ring(before, count: .max)
     }
 }
