@@ -36,8 +36,17 @@ struct EncodedItems: ~Copyable {
 }
 
 extension OutgoingItem {
+    /// Room for a small value's message: on the stack.
+    private static let smallSize = 64
+
     /// Encodes a value and lends it while `body` runs.
-    static func encoding<Element: Encodable, R>(_ element: Element, _ body: (OutgoingItem) throws -> R) throws -> R {
+    static func encoding<Element: Encodable>(_ element: Element, _ body: (OutgoingItem) throws -> Void) throws {
+        let isSmall = try withUnsafeTemporaryAllocation(byteCount: smallSize, alignment: 16) { room in
+            guard let count = BinaryEncoder.encodeSmall(element, into: room) else { return false }
+            try body(OutgoingItem(bytes: UnsafeRawBufferPointer(rebasing: room[..<count])))
+            return true
+        }
+        if isSmall { return }
         let context = TransferContext()
         let bytes = try TransferContext.with(context) { try BinaryEncoder().encode(element) }
         return try bytes.withUnsafeBytes { try body(OutgoingItem(bytes: $0, attachments: context.descriptors)) }
@@ -54,7 +63,8 @@ extension TransferContext {
 extension TakenItem {
     func decode<Element: Decodable>(_ type: Element.Type = Element.self) throws -> Element {
         try withBytes { bytes in
-            try TransferContext.with(TransferContext(attachments)) { try BinaryDecoder().decode(type, from: bytes) }
+            if attachments.isEmpty, let value = BinaryDecoder.decodeSmall(type, from: bytes) { return value }
+            return try TransferContext.with(TransferContext(attachments)) { try BinaryDecoder().decode(type, from: bytes) }
         }
     }
 }
