@@ -153,6 +153,8 @@ extension QueueCore {
         chaosStep("queue.put.written")
         var current = put.word
         repeat {
+            // Also at the first attempt: the shutdown may have come after the look at it and before the word was read.
+            if current.isShutDown { throw Self.shutDownError }
             let (won, now) = memory.tail.pointee.compareExchange(
                 expected: current.rawValue,
                 desired: current.committing(UInt64(put.count)).rawValue,
@@ -160,7 +162,6 @@ extension QueueCore {
             )
             if won { break }
             current = CommitWord(rawValue: now)
-            if current.isShutDown { throw Self.shutDownError }
         } while true
         chaosStep("queue.put.committed")
     }
