@@ -2,6 +2,9 @@ internal import MultiprocessingSystem
 internal import MultiprocessingWire
 
 extension Connection {
+    /// Room for a small value's message: on the stack.
+    private static let smallSize = 64
+
     /// Sends a value. Blocks the thread while there is no room.
     ///
     /// Encodes it here and now, so what cannot be encoded is refused here. Locks, queues, connections and other handles inside the
@@ -15,7 +18,7 @@ extension Connection {
     ///   thousand descriptors; `cannotTravel`; `outOfResources`. And what the value's `encode(to:)` throws.
     @available(*, noasync, message: "Use the async send: this one blocks the thread")
     public func send<Value: Encodable>(_ value: Value, timeout: Duration? = nil) throws {
-        let isSent = try withUnsafeTemporaryAllocation(byteCount: 256, alignment: 16) { room in
+        let isSent = try withUnsafeTemporaryAllocation(byteCount: Self.smallSize, alignment: 16) { room in
             guard let count = BinaryEncoder.encodeSmall(value, into: room) else { return false }
             try end.send(UnsafeRawBufferPointer(rebasing: room[..<count]), Envelope(), timeout: timeout)
             return true

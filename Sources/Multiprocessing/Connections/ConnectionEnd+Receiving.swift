@@ -20,7 +20,9 @@ extension ConnectionEnd {
     ) throws -> Attempt<Value?> {
         try requireOpen()
         // Taken from the dead or not: a message that was not taken is still there, one that was is gone with its receiver.
-        if case .busy(let word, let value) = ring.receiveGuard.take(progress) { return .wait(word, while: value) }
+        if case .busy(let word, let value) = ring.receiveGuard.take(progress.atGuard) {
+            return .guarded(word, while: value)
+        }
         var isGuarded = true
         defer { if isGuarded { ring.receiveGuard.release() } }
         chaosStep("receive.guarded")

@@ -37,7 +37,9 @@ extension ConnectionEnd {
     ) throws -> Attempt<Void> {
         try requireOpen()
         // Taken from the dead or not: what they had not committed is not there.
-        if case .busy(let word, let value) = ring.sendGuard.take(progress) { return .wait(word, while: value) }
+        if case .busy(let word, let value) = ring.sendGuard.take(progress.atGuard) {
+            return .guarded(word, while: value)
+        }
         chaosStep("send.guarded")
         defer { ring.sendGuard.release() }
         let head = ring.head.pointee.load(ordering: .acquiring)

@@ -55,7 +55,9 @@ struct IncomingMessage {
 
     /// The value that the bytes are.
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        if record.kind == .bytes, let value = BinaryDecoder.decodeSmall(type, from: bytes) { return value }
+        if record.kind == .bytes, descriptors.isEmpty, let value = BinaryDecoder.decodeSmall(type, from: bytes) {
+            return value
+        }
         let attached = record.kind == .file ? Array(descriptors.dropFirst()) : descriptors
         let context = attached.isEmpty ? nil : TransferContext(attached)
         do {

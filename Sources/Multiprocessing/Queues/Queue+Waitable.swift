@@ -10,6 +10,11 @@ extension Queue: Waitable {
 
     /// Whether an item is there, or none can come because the queue was shut down: then a get does not wait.
     public var isReady: Bool {
-        get throws { try count > 0 || core.tailWord.isShutDown }
+        get throws {
+            if try count > 0 || core.tailWord.isShutDown { return true }
+            // Maybe nobody else comes to look whether a lease ended.
+            try core.lookForEndedLeases()
+            return try count > 0
+        }
     }
 }

@@ -91,7 +91,7 @@ extension QueueCore {
                 wakeProducers(calls, count: 1)
                 return .done(item)
             }
-            return try nothing(seen, isImmediate)
+            return try nothing(seen, isImmediate, progress)
         }
     }
 
@@ -122,7 +122,7 @@ extension QueueCore {
                     }
                 }
             }
-            if items.isEmpty { return try nothing(seen, isImmediate) }
+            if items.isEmpty { return try nothing(seen, isImmediate, progress) }
             wakeProducers(calls, count: items.count)
             return .done(items)
         }
@@ -136,9 +136,8 @@ extension QueueCore {
     ) throws -> Attempt<CommitWord> {
         try requireOpen()
         let seen = tailWord
-        if progress.isAboutToSleep, !isImmediate { consumers.announce() }
         if seen.sequence == headWord.sequence, memory.usedHolds == 0 {
-            switch try nothing(seen, isImmediate) as Attempt<TakenItem> {
+            switch try nothing(seen, isImmediate, progress) as Attempt<TakenItem> {
             case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
             case .done: return .done(seen)
             }
@@ -161,9 +160,17 @@ extension QueueCore {
     }
 
     /// There is nothing to take: what to wait for, if that is wanted and can come.
-    private func nothing<Value>(_ seen: CommitWord, _ isImmediate: Bool) throws -> Attempt<Value> {
+    ///
+    /// Announces the sleep only here: an announcement costs the next producer a system call. The look after it is the one that the
+    /// kernel takes before it puts the caller to sleep.
+    private func nothing<Value>(
+        _ seen: CommitWord,
+        _ isImmediate: Bool,
+        _ progress: WaitProgress
+    ) throws -> Attempt<Value> {
         if seen.isShutDown { throw Self.shutDownError }
         if isImmediate { throw Self.emptyError }
+        if progress.isAboutToSleep { consumers.announce() }
         return .wait(FutexWord(lowHalfOf: memory.tail), while: seen.low)
     }
 

@@ -123,6 +123,20 @@ extension QueueCore {
         }
     }
 
+    /// Gives back what leases held that ended, if it is time to look and nobody else has the guard. Does not wait.
+    func lookForEndedLeases() throws {
+        guard memory.usedHolds > 0, MonotonicTime.nanoseconds >= memory.nextLook.pointee.load(ordering: .relaxed)
+        else { return }
+        var progress = WaitProgress.first
+        progress.isAboutToSleep = false
+        // Also from a dead owner.
+        progress.isOverdue = true
+        guard case .taken(let dead) = memory.consumerGuard.take(progress) else { return }
+        defer { memory.consumerGuard.release() }
+        if dead != nil { try repairHolds() }
+        try sweep(now: false)
+    }
+
     /// After a hold ended: producers that lack room may find some. Without the guard.
     func noteRoom() {
         if Bell.isPending(producers.calls) { nudge(producers) }

@@ -54,7 +54,6 @@ extension QueueCore {
     ) throws -> Attempt<Int> {
         try requireOpen()
         let seen = headWord
-        if progress.isAboutToSleep, !isImmediate { producers.announce(forBytes: turn.lackedBytes) }
         if tailWord.isShutDown { throw Self.shutDownError }
         let entry = enter(memory.producerGuard, progress, &turn)
         guard entry.isTaken else { return .wait(entry.sleepOn!.0, while: entry.sleepOn!.1) }
@@ -105,7 +104,11 @@ extension QueueCore {
         }
         guard put.count > 0 else {
             // A guard that is busy does not make a queue full.
-            if isImmediate, sleepOn.0 == FutexWord(lowHalfOf: memory.head) { throw fullError }
+            if sleepOn.0 == FutexWord(lowHalfOf: memory.head) {
+                if isImmediate { throw fullError }
+                // Only here: an announcement costs the next consumer a system call.
+                if progress.isAboutToSleep { producers.announce(forBytes: turn.lackedBytes) }
+            }
             return .wait(sleepOn.0, while: sleepOn.1)
         }
         consumers.ring(calls, count: put.count)
@@ -150,6 +153,8 @@ extension QueueCore {
         chaosStep("queue.put.written")
         var current = put.word
         repeat {
+            // Also at the first attempt: the shutdown may have come after the look at it and before the word was read.
+            if current.isShutDown { throw Self.shutDownError }
             let (won, now) = memory.tail.pointee.compareExchange(
                 expected: current.rawValue,
                 desired: current.committing(UInt64(put.count)).rawValue,
@@ -157,7 +162,6 @@ extension QueueCore {
             )
             if won { break }
             current = CommitWord(rawValue: now)
-            if current.isShutDown { throw Self.shutDownError }
         } while true
         chaosStep("queue.put.committed")
     }

@@ -5,6 +5,13 @@ internal import MultiprocessingSystem
 extension QueueCore {
     private static let patienceWithGuards = Duration.milliseconds(100)
 
+    /// Before the wait, which looks for a while before it sleeps: nobody has to be told yet.
+    private static var firstTry: WaitProgress {
+        var progress = WaitProgress.first
+        progress.isAboutToSleep = false
+        return progress
+    }
+
     /// How long an operation may take.
     struct Limit {
         private let timeout: Duration?
@@ -22,7 +29,7 @@ extension QueueCore {
     /// How many were put; 0 when the time was over.
     func put(_ items: UnsafeBufferPointer<OutgoingItem>, _ limit: Limit) throws -> Int {
         var turn = Turn()
-        if case .done(let count) = try attemptPut(items, isImmediate: limit.isImmediate, .first, &turn) { return count }
+        if case .done(let count) = try attemptPut(items, isImmediate: limit.isImmediate, Self.firstTry, &turn) { return count }
         return try Wait.blocking(deadline: limit.deadline, spin: putSpin) {
             try attemptPut(items, isImmediate: limit.isImmediate, $0, &turn)
         } ?? 0
@@ -41,7 +48,7 @@ extension QueueCore {
 
     func take(_ purpose: Purpose, _ limit: Limit) throws -> TakenItem {
         var turn = Turn()
-        if case .done(let item) = try attemptTake(purpose, isImmediate: limit.isImmediate, .first, &turn) {
+        if case .done(let item) = try attemptTake(purpose, isImmediate: limit.isImmediate, Self.firstTry, &turn) {
             return item
         }
         let item = try Wait.blocking(deadline: limit.deadline, spin: getSpin) {
@@ -63,7 +70,7 @@ extension QueueCore {
     /// None when the time was over.
     func take(upTo count: Int, _ limit: Limit) throws -> [TakenItem] {
         var turn = Turn()
-        if case .done(let items) = try attemptTake(upTo: count, isImmediate: limit.isImmediate, .first, &turn) {
+        if case .done(let items) = try attemptTake(upTo: count, isImmediate: limit.isImmediate, Self.firstTry, &turn) {
             return items
         }
         return try Wait.blocking(deadline: limit.deadline, spin: getSpin) {

@@ -146,6 +146,8 @@ private final class Bridge: Sendable {
                 }
             }
             event.signalEvent()
+            // A wake-up that came while this ended may have been meant for one who would take what there is.
+            for (word, value) in words where word.atomic.pointee.load(ordering: .acquiring) != value { word.wake() }
             // Until here the words have to stay mapped.
             withExtendedLifetime(sources) {}
         }

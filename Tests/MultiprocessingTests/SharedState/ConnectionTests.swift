@@ -24,6 +24,29 @@ extension ProcessTests {
             try await echo
         }
 
+        /// That another thread is just using the end is neither a lack of room nor of messages.
+        @Test func withoutTimeFromTwoThreads() async throws {
+            let (a, b) = try Connection.pair()
+            let count = 20_000
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<2 {
+                    group.addTask {
+                        try await onThread { for number in 0..<count { try a.send(number, timeout: .zero) } }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<2 {
+                    group.addTask {
+                        try await onThread { for _ in 0..<count { _ = try b.receive(Int.self, timeout: .zero) } }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await !b.poll())
+        }
+
         @Test func manyTasksWaitOnOneEnd() async throws {
             let (a, b) = try Connection.pair()
             let sum = try await withThrowingTaskGroup(of: Int.self) { group in

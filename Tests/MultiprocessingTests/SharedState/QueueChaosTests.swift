@@ -53,6 +53,27 @@ extension ProcessTests {
             #expect(report.steps.contains("queue.put.written"))
         }
 
+        /// A producer that has looked and found the queue open, and is held up until after the shutdown.
+        @Test(arguments: [false, true]) func noPutAfterShutdown(isImmediate: Bool) async throws {
+            let queue = try Self.queue()
+            let child = try Backend.forkServer.run {
+                Chaos.arm(Chaos.Plan(.delay, .named("queue.put.entered", occurrence: 0), pause: .seconds(2)))
+                defer { Chaos.disarm() }
+                try check(queueThrows: .shutDown) { try queue.put([1], timeout: .seconds(10)) }
+            }
+            let limit = ContinuousClock.now + .seconds(10)
+            let producerGuard = queue.core.memory.producerGuard
+            while producerGuard.takeIfUncontended(), ContinuousClock.now < limit {
+                producerGuard.release()
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            try queue.shutdown(immediate: isImmediate)
+            try await child.value()
+            #expect(try queue.count == 0)
+            try check(queueThrows: .shutDown) { _ = try queue.getImmediately() }
+            #expect(try await queue.join(timeout: .seconds(10)))
+        }
+
         @Test func putBatch() async throws {
             try await killAtEveryStep {
                 try Self.queue()

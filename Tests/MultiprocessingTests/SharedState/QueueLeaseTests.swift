@@ -54,6 +54,17 @@ extension ProcessTests {
             #expect(try queue.isEmpty)
         }
 
+        /// Who waits for several things is woken as well when a lease comes back, though nobody calls `get`.
+        @Test func waitAnySeesWhatCameBack() async throws {
+            let queue = try Queue<Int>()
+            try queue.putImmediately(1)
+            let lease = try await queue.lease(for: .milliseconds(200))
+            #expect(try await waitAny(of: [queue], timeout: .zero) == [])
+            #expect(try await waitAny(of: [queue], timeout: .seconds(20)) == [0])
+            #expect(!lease.isHeld)
+            #expect(try queue.getImmediately() == 1)
+        }
+
         @Test(arguments: Backend.processes) func deadHolder(backend: Backend) async throws {
             let (queue, ready) = (try Queue<[UInt8]>(), try Queue<Bool>())
             try await queue.put([UInt8](repeating: 1, count: 100_000))
