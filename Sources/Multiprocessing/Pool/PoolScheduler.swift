@@ -80,7 +80,7 @@ struct PoolScheduler {
     private var nextWorker = 0
     private var endsInVain = 0
     private var hasEnded = false
-    private var hasGivenUp = false
+    private(set) var hasGivenUp = false
 
     init(_ configuration: Configuration) {
         self.configuration = configuration

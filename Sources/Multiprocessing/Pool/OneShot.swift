@@ -1,0 +1,95 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+
+/// A value that is set once, and that threads and tasks of this process wait for.
+final class OneShot<Value: Sendable>: Sendable {
+    private struct State {
+        var value: Value?
+        var waiters: [Int: CheckedContinuation<Value?, Never>] = [:]
+        /// Waits that were cancelled before they had begun.
+        var cancelled: Set<Int> = []
+        var nextWaiter = 0
+    }
+
+    private let state = Mutex(State())
+    /// 1 once there is a value. In memory of this process alone, freed with this object, which every waiter holds.
+    private let memory: UnsafeWord
+    private let spin = AdaptiveSpin()
+
+    /// The word's memory. Unchecked: an address that is constant; what is there is used by atomic operations only.
+    private struct UnsafeWord: @unchecked Sendable {
+        let address: UnsafeMutableRawPointer
+    }
+
+    init() {
+        memory = UnsafeWord(address: .allocate(byteCount: 8, alignment: 8))
+        memory.address.initializeMemory(as: UInt64.self, repeating: 0, count: 1)
+    }
+
+    deinit {
+        memory.address.deallocate()
+    }
+
+    private var word: FutexWord { FutexWord(memory.address) }
+
+    /// The value, if it is there.
+    var value: Value? { state.withLock { $0.value } }
+
+    /// Sets the value and wakes whoever waits; does nothing the second time.
+    func set(_ value: Value) {
+        let waiters: [CheckedContinuation<Value?, Never>]? = state.withLock { state in
+            guard state.value == nil else { return nil }
+            state.value = value
+            defer { state.waiters = [:] }
+            return Array(state.waiters.values)
+        }
+        guard let waiters else { return }
+        word.atomic.pointee.store(1, ordering: .releasing)
+        word.wakeAll()
+        for waiter in waiters { waiter.resume(returning: value) }
+    }
+
+    /// Blocks the thread until there is a value; nil when the time is over first.
+    func wait(timeout: Duration?) -> Value? {
+        let found = try? Wait.blocking(deadline: Deadline(after: timeout), spin: spin) { _ -> Attempt<Value> in
+            if let value { .done(value) } else { .wait(word, while: 0) }
+        }
+        return found ?? nil
+    }
+
+    /// Suspends until there is a value; nil when the time is over first.
+    ///
+    /// - Throws: `CancellationError` if the task was cancelled first.
+    func wait(timeout: Duration?) async throws -> Value? {
+        if let value { return value }
+        guard timeout == nil else {
+            return try await Wait.suspending(deadline: Deadline(after: timeout)) { _ -> Attempt<Value> in
+                if let value { .done(value) } else { .wait(word, while: 0) }
+            }
+        }
+        let id = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        let found = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let early: Value?? = state.withLock { state in
+                    if let value = state.value { return .some(value) }
+                    if state.cancelled.remove(id) != nil { return .some(nil) }
+                    state.waiters[id] = continuation
+                    return nil
+                }
+                if let early { continuation.resume(returning: early) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state in
+                if let waiter = state.waiters.removeValue(forKey: id) { return waiter as CheckedContinuation<Value?, Never>? }
+                if state.value == nil { state.cancelled.insert(id) }
+                return nil
+            }
+            waiter?.resume(returning: nil)
+        }
+        guard let found else { throw CancellationError() }
+        return found
+    }
+}
