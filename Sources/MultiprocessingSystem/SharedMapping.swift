@@ -46,6 +46,11 @@ public struct FileIdentity: Hashable, Sendable {
     public init(of file: borrowing Descriptor) throws(Errno) {
         _ = try check(_mp_file_identity(file.number, &device, &inode))
     }
+
+    /// The identity of what a path names; nil if there is nothing. One system call.
+    public init?(at path: String) {
+        guard _mp_path_identity(path, &device, &inode) >= 0 else { return nil }
+    }
 }
 
 extension Descriptor {

@@ -27,6 +27,12 @@ public struct Deadline: Sendable {
         return Deadline(instant: instant.map { min($0, limit) } ?? limit)
     }
 
+    /// Whether this one passes before the other.
+    public func isEarlier(than other: Deadline) -> Bool {
+        guard let instant else { return false }
+        return other.instant.map { instant < $0 } ?? true
+    }
+
     /// The time that is left, not below zero; nil for ``never``.
     public var remaining: Duration? {
         instant.map { max($0 - ContinuousClock.now, .zero) }

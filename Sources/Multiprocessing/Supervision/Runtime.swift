@@ -12,6 +12,7 @@ final class Runtime: Sendable {
     let forkServer = ForkServerClient()
     let sharedMemory = SharedMemoryPool()
     let futexReactor = FutexReactor()
+    let descriptorReactor = DescriptorReactor()
     private let lifeline = Mutex<Lifeline?>(nil)
     private let childCount = Atomic<Int>(0)
 

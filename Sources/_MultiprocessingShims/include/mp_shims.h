@@ -4,4 +4,5 @@
 #include "mp_entry.h"
 #include "mp_process.h"
 #include "mp_shared.h"
+#include "mp_sockets.h"
 #include "mp_stack.h"

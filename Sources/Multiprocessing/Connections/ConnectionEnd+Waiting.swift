@@ -1,0 +1,130 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// How receivers sleep: on the socket, so that a bell and the death of the other end wake them alike.
+extension ConnectionEnd {
+    enum Silence {
+        /// A message came in the meantime.
+        case message
+        /// Nothing is there, and whoever sends will ring: the socket becomes readable then.
+        case quiet
+        /// Nothing is there, and nothing will come.
+        case gone
+        /// Something is about to happen; look again in a moment.
+        case unsettled
+    }
+
+    /// Gets the ring and the socket ready for a sleep on the socket.
+    func attemptSilence(_ ring: MessageRing, _ progress: WaitProgress) throws -> Attempt<Silence> {
+        try requireOpen()
+        if case .busy(let word, let value) = ring.receiveGuard.take(progress) { return .wait(word, while: value) }
+        defer { ring.receiveGuard.release() }
+        guard ring.isEmpty else { return .done(.message) }
+        return .done(quieten(ring))
+    }
+
+    /// Asks for a bell, and clears the socket of what tells of messages that are gone. For the holder of the receive guard.
+    func quieten(_ ring: MessageRing) -> Silence {
+        ring.armBell()
+        chaosStep("receive.armed")
+        guard ring.isEmpty else { return .message }
+        guard let socket = try? socket() else { return .unsettled }
+        // Bounded: whoever floods the socket gets this process's attention no longer than that.
+        for _ in 0..<64 {
+            switch SocketPacket.first(in: socket.descriptor) {
+            case .none:
+                return .quiet
+            case .endOfFile:
+                // What was committed before the end came is read first.
+                return ring.isEmpty ? .gone : .message
+            case .garbage:
+                socket.descriptor.dropPacket()
+            case .packet(let packet) where packet.kind == .bell:
+                // A bell for a message that is there stays, so that the socket stays readable.
+                if !ring.isEmpty { return .message }
+                socket.descriptor.dropPacket()
+            case .packet(let packet):
+                if packet.number > ring.lastTicketTaken.pointee.load(ordering: .relaxed) {
+                    // Its sender holds the guard until it has committed the message, or is dead.
+                    let sender = ring.sendGuard.owner
+                    if sender != .nobody, sender.isAlive { return .unsettled }
+                    if !ring.isEmpty { return .message }
+                }
+                socket.descriptor.dropPacket()
+            }
+        }
+        return .unsettled
+    }
+
+    // MARK: Waiting
+
+    enum Arrival {
+        case message, gone, timedOut
+    }
+
+    /// Blocks the thread until a message is there or cannot come any more.
+    func awaitArrival(_ ring: MessageRing, deadline: Deadline) throws -> Arrival {
+        var hasSlept = false
+        while ring.isEmpty {
+            try requireOpen()
+            let tail = UInt32(truncatingIfNeeded: ring.tail.pointee.load(ordering: .acquiring))
+            let isEmpty = tail == UInt32(truncatingIfNeeded: ring.head.pointee.load(ordering: .acquiring))
+            if !hasSlept, isEmpty, !deadline.hasPassed, spin.sees(FutexWord(lowHalfOf: ring.tail), changeFrom: tail) {
+                continue
+            }
+            guard
+                let silence = try Wait.blocking(deadline: deadline, spin: guardSpin, { try attemptSilence(ring, $0) })
+            else { return ring.isEmpty ? .timedOut : .message }
+            switch silence {
+            case .message: return .message
+            case .gone: return .gone
+            case .quiet, .unsettled: if deadline.hasPassed { return .timedOut }
+            }
+            if silence == .unsettled {
+                ThisProcess.pause(.milliseconds(1))
+            } else {
+                let socket = try socket()
+                do throws(Errno) {
+                    _ = try waitUntilReady(
+                        Interest(socket.descriptor.number),
+                        deadline: deadline.earlier(Self.longestSleep)
+                    )
+                } catch {
+                    throw SharedStateError(.outOfResources, "The connection cannot be waited for", errno: error)
+                }
+            }
+            hasSlept = true
+        }
+        return .message
+    }
+
+    /// Suspends until a message is there or cannot come any more.
+    func awaitArrivalSuspending(_ ring: MessageRing, deadline: Deadline) async throws -> Arrival {
+        while ring.isEmpty {
+            try requireOpen()
+            let isCancelled = Task.isCancelled
+            guard let silence = try await Wait.suspending(deadline: deadline, { try attemptSilence(ring, $0) }) else {
+                return ring.isEmpty ? .timedOut : .message
+            }
+            switch silence {
+            case .message: return .message
+            case .gone: return .gone
+            case .quiet, .unsettled:
+                if isCancelled { throw CancellationError() }
+                if deadline.hasPassed { return .timedOut }
+            }
+            if silence == .unsettled {
+                try? await Task.sleep(for: .milliseconds(1))
+            } else {
+                let socket = try socket()
+                await Runtime.current.descriptorReactor.wait(
+                    [socket.descriptor.number],
+                    deadline: deadline.earlier(Self.longestSleep)
+                )
+                withExtendedLifetime(socket) {}
+            }
+        }
+        return .message
+    }
+}

@@ -1,0 +1,71 @@
+internal import MultiprocessingSystem
+internal import MultiprocessingWire
+internal import SystemPackage
+
+/// A message that was taken out of the ring; valid while it is handled.
+struct IncomingMessage {
+    /// The bytes, unless they are in a file.
+    var bytes: UnsafeRawBufferPointer
+    /// The packet's descriptors; the first is the file with the bytes, if there is one.
+    var descriptors: [SharedDescriptor]
+    var record: MessageRing.Record
+
+    /// The file with the bytes, found to be what the message says.
+    private func file() throws -> SharedDescriptor? {
+        guard record.kind == .file else { return nil }
+        do throws(Errno) {
+            if let file = descriptors.first, try file.descriptor.sealedSize() == record.byteCount { return file }
+        } catch {
+            throw SharedStateError(.malformed, "A long message came in a file that cannot be used", errno: error)
+        }
+        throw SharedStateError(.malformed, "A long message came in a file of another length")
+    }
+
+    /// Has `body` use the bytes where they are.
+    private func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
+        guard let file = try file() else { return try body(bytes) }
+        do {
+            return try file.descriptor.withMappedBytes(record.byteCount, body)
+        } catch let error as Errno {
+            throw SharedStateError(.outOfResources, "There is no room for a message of this size", errno: error)
+        }
+    }
+
+    /// A copy of the bytes.
+    func copy() throws -> [UInt8] {
+        guard let file = try file() else { return Array(bytes) }
+        return try [UInt8](unsafeUninitializedCapacity: record.byteCount) { buffer, count in
+            try Self.read(file, into: UnsafeMutableRawBufferPointer(buffer))
+            count = record.byteCount
+        }
+    }
+
+    /// Copies the bytes to memory that has room for them.
+    func copy(to target: UnsafeMutableRawBufferPointer) throws {
+        guard let file = try file() else { return target.copyMemory(from: bytes) }
+        try Self.read(file, into: UnsafeMutableRawBufferPointer(rebasing: target[..<record.byteCount]))
+    }
+
+    private static func read(_ file: SharedDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws {
+        do throws(Errno) {
+            try file.descriptor.readFromStart(into: buffer)
+        } catch {
+            throw SharedStateError(.malformed, "A long message could not be read", errno: error)
+        }
+    }
+
+    /// The value that the bytes are.
+    func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+        let attached = record.kind == .file ? Array(descriptors.dropFirst()) : descriptors
+        let context = attached.isEmpty ? nil : TransferContext(attached)
+        do {
+            return try TransferContext.with(context) {
+                try withBytes { try BinaryDecoder().decode(type, from: $0) }
+            }
+        } catch let error as WireError {
+            throw SharedStateError(.malformed, "The message is not a \(type): \(error)")
+        } catch let error as DecodingError {
+            throw SharedStateError(.malformed, "The message is not a \(type): \(error)")
+        }
+    }
+}
