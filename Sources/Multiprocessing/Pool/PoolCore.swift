@@ -70,6 +70,8 @@ final class PoolCore: Sendable {
     var size: Int { state.withLock { $0.scheduler.configuration.size } }
     var unresolvedCount: Int { state.withLock { $0.scheduler.unresolvedCount } }
 
+    var isOpen: Bool { state.withLock { $0.scheduler.isOpen } }
+
     var processIdentifiers: [Int32] {
         state.withLock { $0.workers.sorted { $0.key < $1.key }.compactMap(\.value.link.processIdentifier) }
     }

@@ -7,7 +7,7 @@
 ///
 /// What holds at every moment (and is tested over all short and many long random schedules): every task that was submitted is
 /// waiting, with one worker, or resolved, and it is resolved once; no worker that could take work is without it while a task
-/// waits; after close or terminate, `ended` comes once, when every task is resolved and every worker is gone.
+/// waits; after close, terminate or giving up, `ended` comes once, when every task is resolved and every worker is gone.
 struct PoolScheduler {
     typealias TaskID = Int
     typealias WorkerID = Int
@@ -35,7 +35,7 @@ struct PoolScheduler {
         case resolve(TaskID, Resolution)
         /// Workers end one after the other without getting anything done.
         case gaveUp
-        /// Closed or terminated, and nothing is left.
+        /// Closed, terminated or given up, and nothing is left.
         case ended
     }
 
@@ -92,6 +92,8 @@ struct PoolScheduler {
     var unresolvedCount: Int { tasks.count }
     /// How many workers there are, in whatever state.
     var workerCount: Int { workers.count }
+    /// Whether it takes tasks.
+    var isOpen: Bool { phase == .open && !hasGivenUp }
     /// The task that a worker has begun.
     func task(of worker: WorkerID) -> TaskID? { workers[worker]?.begun }
     /// The worker that has a task.
@@ -108,7 +110,7 @@ struct PoolScheduler {
 
     /// Takes a task on; false if the pool takes none any more.
     mutating func submit(_ task: TaskID, retries: Int = 0, _ actions: inout [Action]) -> Bool {
-        guard phase == .open, !hasGivenUp else { return false }
+        guard isOpen else { return false }
         tasks[task] = Task(retries: retries)
         waiting.append(task)
         actions += settle()
@@ -272,7 +274,7 @@ struct PoolScheduler {
         let live = workers.filter { $0.value.phase == .starting || $0.value.phase == .ready }
         if isDone {
             for (id, worker) in live.sorted(by: { $0.key < $1.key }) { retire(id, worker, &actions) }
-            if workers.isEmpty, phase != .open {
+            if workers.isEmpty {
                 hasEnded = true
                 actions.append(.ended)
             }

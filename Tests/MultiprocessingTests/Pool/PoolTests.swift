@@ -1,0 +1,76 @@
+import Multiprocessing
+import Testing
+
+extension ProcessTests {
+    @Suite(.timeLimit(.minutes(1)))
+    struct PoolTests {
+        @Test func valuesComeBack() async throws {
+            try await withPool(processes: 2) { pool in
+                let base = 40
+                #expect(try await pool.apply { base + 2 } == 42)
+                let tasks = try (0..<200).map { number in try pool.submit { number * number } }
+                for (number, task) in tasks.enumerated() { #expect(try await task.value == number * number) }
+            }
+        }
+
+        @Test func aCrashFailsItsTaskOnly() async throws {
+            try await withPool(processes: 2) { pool in
+                let tasks = try (0..<20).map { number in
+                    try pool.submit { () -> Int in
+                        if number == 7 { fatalError("on purpose") }
+                        return number
+                    }
+                }
+                for (number, task) in tasks.enumerated() {
+                    if number == 7 {
+                        let crash = await #expect(throws: ProcessCrash.self) { try await task.value }
+                        #expect(crash?.message?.contains("on purpose") == true)
+                    } else {
+                        #expect(try await task.value == number)
+                    }
+                }
+            }
+        }
+
+        @Test func aTaskThatTakesTooLongIsEnded() async throws {
+            try await withPool(processes: 1) { pool in
+                let slow = try pool.submit(timeout: .milliseconds(200)) { () -> Int in
+                    while true {}
+                }
+                let error = await #expect(throws: PoolError.self) { try await slow.value }
+                #expect(error?.code == .timedOut)
+                #expect(try await pool.apply { 1 } == 1)
+            }
+        }
+
+        @Test func aFailingInitializerEndsThePool() async throws {
+            struct Broken: Error, Codable {}
+            let pool = try Pool(processes: 2) { throw Broken() }
+            let error = await #expect(throws: PoolError.self) { try await pool.apply { 1 } }
+            #expect(error?.code == .workersFail)
+            #expect(try await pool.join(timeout: .seconds(10)))
+        }
+
+        @Test func cancellingTheSwiftTaskEndsTheWork() async throws {
+            try await withPool(processes: 1) { pool in
+                let waiting = Task { try await pool.apply { () -> Int in while true {} } }
+                try await Task.sleep(for: .milliseconds(200))
+                waiting.cancel()
+                await #expect(throws: CancellationError.self) { try await waiting.value }
+                #expect(try await pool.apply { 2 } == 2)
+            }
+        }
+
+        @Test func terminateResolvesEverything() async throws {
+            let pool = try Pool(processes: 2)
+            let tasks = try (0..<10).map { _ in try pool.submit { () -> Int in while true {} } }
+            try await Task.sleep(for: .milliseconds(100))
+            pool.terminate()
+            #expect(try await pool.join(timeout: .seconds(10)))
+            for task in tasks {
+                let error = await #expect(throws: PoolError.self) { try await task.value }
+                #expect(error?.code == .terminated)
+            }
+        }
+    }
+}
