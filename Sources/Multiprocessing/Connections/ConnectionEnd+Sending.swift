@@ -151,16 +151,19 @@ extension ConnectionEnd {
 }
 
 extension MessageRing {
-    /// From now on whoever commits a message rings.
+    /// From now on whoever commits a message rings. For the holder of the receive guard.
+    ///
+    /// Always a new odd value: a sender that rang for an earlier sleep, and only now takes that bell back, must not take back this one.
     func armBell() {
-        let value = bell.pointee.load(ordering: .relaxed)
-        if value & 1 == 0 {
-            // Only senders change it meanwhile, from odd to even; a failure leaves somebody's odd value or a later even one.
-            _ = bell.pointee.compareExchange(
+        var value = bell.pointee.load(ordering: .relaxed)
+        while true {
+            let (won, now) = bell.pointee.compareExchange(
                 expected: value,
-                desired: value &+ 1,
+                desired: (value &+ 1) | 1,
                 ordering: .sequentiallyConsistent
             )
+            if won { return }
+            value = now
         }
     }
 }
