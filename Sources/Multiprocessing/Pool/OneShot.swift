@@ -12,25 +12,9 @@ final class OneShot<Value: Sendable>: Sendable {
     }
 
     private let state = Mutex(State())
-    /// 1 once there is a value. In memory of this process alone, freed with this object, which every waiter holds.
-    private let memory: UnsafeWord
+    /// Rung once there is a value.
+    private let bell = FutexCell()
     private let spin = AdaptiveSpin()
-
-    /// The word's memory. Unchecked: an address that is constant; what is there is used by atomic operations only.
-    private struct UnsafeWord: @unchecked Sendable {
-        let address: UnsafeMutableRawPointer
-    }
-
-    init() {
-        memory = UnsafeWord(address: .allocate(byteCount: 8, alignment: 8))
-        memory.address.initializeMemory(as: UInt64.self, repeating: 0, count: 1)
-    }
-
-    deinit {
-        memory.address.deallocate()
-    }
-
-    private var word: FutexWord { FutexWord(memory.address) }
 
     /// The value, if it is there.
     var value: Value? { state.withLock { $0.value } }
@@ -44,15 +28,14 @@ final class OneShot<Value: Sendable>: Sendable {
             return Array(state.waiters.values)
         }
         guard let waiters else { return }
-        word.atomic.pointee.store(1, ordering: .releasing)
-        word.wakeAll()
+        bell.ring()
         for waiter in waiters { waiter.resume(returning: value) }
     }
 
     /// Blocks the thread until there is a value; nil when the time is over first.
     func wait(timeout: Duration?) -> Value? {
         let found = try? Wait.blocking(deadline: Deadline(after: timeout), spin: spin) { _ -> Attempt<Value> in
-            if let value { .done(value) } else { .wait(word, while: 0) }
+            if let value { .done(value) } else { .wait(bell.word, while: 0) }
         }
         return found ?? nil
     }
@@ -64,7 +47,7 @@ final class OneShot<Value: Sendable>: Sendable {
         if let value { return value }
         guard timeout == nil else {
             return try await Wait.suspending(deadline: Deadline(after: timeout)) { _ -> Attempt<Value> in
-                if let value { .done(value) } else { .wait(word, while: 0) }
+                if let value { .done(value) } else { .wait(bell.word, while: 0) }
             }
         }
         let id = state.withLock { state in
@@ -83,7 +66,9 @@ final class OneShot<Value: Sendable>: Sendable {
             }
         } onCancel: {
             let waiter = state.withLock { state in
-                if let waiter = state.waiters.removeValue(forKey: id) { return waiter as CheckedContinuation<Value?, Never>? }
+                if let waiter = state.waiters.removeValue(forKey: id) {
+                    return waiter as CheckedContinuation<Value?, Never>?
+                }
                 if state.value == nil { state.cancelled.insert(id) }
                 return nil
             }

@@ -279,10 +279,14 @@ final class PoolCore: Sendable {
         case .cancelled:
             return .failure(PoolError(.cancelled, "\(work.name) was cancelled"))
         case .expired:
-            return .failure(PoolError(.timedOut, "\(work.name) took longer than \(work.timeout ?? .zero); its worker was ended"))
+            return .failure(
+                PoolError(.timedOut, "\(work.name) took longer than \(work.timeout ?? .zero); its worker was ended")
+            )
         case .abandoned where state.scheduler.hasGivenUp:
             let reason = state.lastFailure.map { ": \($0)" } ?? ""
-            return .failure(PoolError(.workersFail, "\(name) gave up, because its workers fail one after the other\(reason)"))
+            return .failure(
+                PoolError(.workersFail, "\(name) gave up, because its workers fail one after the other\(reason)")
+            )
         case .abandoned:
             return .failure(PoolError(.terminated, "\(name) was terminated before \(work.name) was done"))
         }

@@ -5,7 +5,8 @@ public struct PoolError: Error, Hashable, Sendable, Codable, CustomStringConvert
     /// What kind of failure it is; more may be added.
     public struct Code: Hashable, Sendable, Codable, CustomStringConvertible {
         private enum Kind: String, Hashable, Codable {
-            case closed, terminated, cancelled, timedOut, notReady, stillOpen, workersFail, cannotTravel, invalidArgument
+            case closed, terminated, cancelled, timedOut, notReady, stillOpen, workersFail, cannotTravel,
+                invalidArgument
         }
         private let kind: Kind
 

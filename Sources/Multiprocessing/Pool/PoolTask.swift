@@ -94,7 +94,10 @@ extension PoolCore.Outcome {
         case .failure(let error): throw error
         case .value(let content, _):
             do throws(ClosureError) {
-                return try Job.decodeResult(EncodedPieces(pieces: [content.bytes], objects: content.objects), as: Value.self)
+                return try Job.decodeResult(
+                    EncodedPieces(pieces: [content.bytes], objects: content.objects),
+                    as: Value.self
+                )
             } catch {
                 throw PoolError(.cannotTravel, "A result could not be decoded: \(error)")
             }

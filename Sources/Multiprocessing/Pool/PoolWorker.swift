@@ -53,7 +53,9 @@ final class PoolWorker: Sendable {
     private func keep(_ message: PoolMessage) {
         guard let content = message.content else { return }
         // One that cannot be rebuilt fails the tasks that want it.
-        guard let job = try? Job(decoding: EncodedPieces(pieces: [content.bytes], objects: content.objects)) else { return }
+        guard let job = try? Job(decoding: EncodedPieces(pieces: [content.bytes], objects: content.objects)) else {
+            return
+        }
         state.withLock { $0.functions[message.number] = job }
     }
 
@@ -111,7 +113,10 @@ final class PoolWorker: Sendable {
             } else if let job {
                 result = try await job.run(arguments: encoded)
             } else {
-                throw ProcessError(.cannotTravel, "The function of task \(assignment.id) could not be rebuilt in the worker")
+                throw ProcessError(
+                    .cannotTravel,
+                    "The function of task \(assignment.id) could not be rebuilt in the worker"
+                )
             }
             let (seconds, attoseconds) = (ContinuousClock.now - begin).components
             send(
@@ -124,7 +129,9 @@ final class PoolWorker: Sendable {
             )
         } catch let error as ClosureError {
             let refused = ProcessError(.cannotTravel, "An argument or the result cannot travel: \(error)")
-            send(PoolMessage(kind: .failure, task: assignment.id, content: TravellingBytes(ErrorCoding.encode(refused))))
+            send(
+                PoolMessage(kind: .failure, task: assignment.id, content: TravellingBytes(ErrorCoding.encode(refused)))
+            )
         } catch {
             send(PoolMessage(kind: .failure, task: assignment.id, content: TravellingBytes(ErrorCoding.encode(error))))
         }

@@ -72,5 +72,47 @@ extension ProcessTests {
                 #expect(error?.code == .terminated)
             }
         }
+
+        @Test func mapKeepsTheOrder() async throws {
+            try await withPool(processes: 3) { pool in
+                let squares = try await pool.map(0..<20_000) { $0 * $0 }
+                #expect(squares == (0..<20_000).map { $0 * $0 })
+                let none = try await pool.map([Int]()) { $0 }
+                #expect(none.isEmpty)
+            }
+        }
+
+        @Test func mapThrowsTheItemsError() async throws {
+            struct Odd: Error, Codable, Equatable { var number: Int }
+            try await withPool(processes: 2) { pool in
+                await #expect(throws: Odd(number: 501)) {
+                    try await pool.map(0..<1000, chunkSize: 10) { number in
+                        if number == 501 { throw Odd(number: number) }
+                        return number
+                    }
+                }
+                let one = try await pool.apply { 1 }
+                #expect(one == 1)
+            }
+        }
+
+        @Test(arguments: [true, false])
+        func imapIsLazy(ordered: Bool) async throws {
+            try await withPool(processes: 2) { pool in
+                // Without end: it must not be read ahead without limit.
+                var sum = 0
+                var seen: [Int] = []
+                struct Endless: Sequence, Sendable {
+                    func makeIterator() -> some IteratorProtocol<Int> { (0...).makeIterator() }
+                }
+                for try await value in try pool.imap(Endless(), ordered: ordered, { $0 * 2 }) {
+                    sum += value
+                    seen.append(value)
+                    if seen.count == 500 { break }
+                }
+                if ordered { #expect(seen == (0..<500).map { $0 * 2 }) } else { #expect(Set(seen).count == 500) }
+                #expect(try await pool.apply { 1 } == 1)
+            }
+        }
     }
 }
