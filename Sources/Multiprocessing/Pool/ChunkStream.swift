@@ -2,20 +2,15 @@ internal import MultiprocessingSystem
 internal import MultiprocessingWire
 internal import Synchronization
 
-/// What a chunk came to: the values of its items up to the first that threw, and that error.
-struct ChunkResult<Value: Codable & Sendable>: Codable, Sendable {
-    var values: [Value]
-    var error: [UInt8]?
-}
-
 /// Runs a function over a sequence, a chunk of items for a task, with so many tasks under way and no more.
 ///
 /// Belongs to whoever takes the results out, one thread or task at a time: that one also reads the input and encodes it, so
 /// nothing of the user's runs on the pool's own threads.
-final class ChunkStream<Item: Codable & Sendable, Value: Codable & Sendable> {
+final class ChunkStream<Item, Value: Codable & Sendable> {
     private let pool: Pool
     private let function: Int
     private let nextItem: () -> Item?
+    private let encode: ([Item]) throws(ClosureError) -> EncodedPieces
     private let settings: MapSettings
     /// How many items are left, if that is known.
     private var remaining: Int?
@@ -31,12 +26,10 @@ final class ChunkStream<Item: Codable & Sendable, Value: Codable & Sendable> {
         _ pool: Pool,
         _ items: some Sequence<Item>,
         settings: MapSettings,
-        transform: @escaping @Sendable (Item) throws -> Value
-    ) throws {
-        let run = Self.chunkFunction(transform)
-        let encoded = try travelling { () throws(ClosureError) in
-            try Job.encode(body: run, fileID: settings.fileID, line: settings.line)
-        }
+        function encoded: EncodedPieces,
+        encode: @escaping ([Item]) throws(ClosureError) -> EncodedPieces
+    ) {
+        self.encode = encode
         var iterator = items.makeIterator()
         self.pool = pool
         nextItem = { iterator.next() }
@@ -48,23 +41,6 @@ final class ChunkStream<Item: Codable & Sendable, Value: Codable & Sendable> {
     deinit {
         for entry in underWay.values { pool.core.cancel(entry.task) }
         pool.core.forget(function: function)
-    }
-
-    private static func chunkFunction(
-        _ transform: @escaping @Sendable (Item) throws -> Value
-    ) -> @Sendable ([Item]) throws -> ChunkResult<Value> {
-        { items in
-            var values: [Value] = []
-            values.reserveCapacity(items.count)
-            for item in items {
-                do {
-                    values.append(try transform(item))
-                } catch {
-                    return ChunkResult(values: values, error: ErrorBox.encode(error))
-                }
-            }
-            return ChunkResult(values: values, error: nil)
-        }
     }
 
     // MARK: The input
@@ -88,7 +64,7 @@ final class ChunkStream<Item: Codable & Sendable, Value: Codable & Sendable> {
     }
 
     private func submit(_ items: [Item]) throws {
-        let arguments = try travelling { () throws(ClosureError) in try Job.encodeArguments(items) }
+        let arguments = try travelling { () throws(ClosureError) in try encode(items) }
         let (chunk, range) = (nextChunk, nextIndex..<(nextIndex + items.count))
         let arrivals = arrivals
         let task = try pool.core.submit(
@@ -151,12 +127,47 @@ final class ChunkStream<Item: Codable & Sendable, Value: Codable & Sendable> {
     }
 }
 
-/// How a map is to go about it.
-struct MapSettings: Sendable {
-    var chunkSize: Int?
-    var lookAhead: Int?
-    var timeout: Duration?
-    var retries = 0
-    var fileID: String
-    var line: Int
+/// Functions over chunks, made of functions over items and encoded.
+enum ChunkFunction {
+    static func make<Item: Codable & Sendable, Value: Codable & Sendable>(
+        _ transform: @escaping @Sendable (Item) throws -> Value,
+        _ settings: MapSettings
+    ) throws -> EncodedPieces {
+        let run: @Sendable ([Item]) throws -> ChunkResult<Value> = { items in
+            var values: [Value] = []
+            values.reserveCapacity(items.count)
+            for item in items {
+                do {
+                    values.append(try transform(item))
+                } catch {
+                    return ChunkResult(values: values, error: ErrorBox.encode(error))
+                }
+            }
+            return ChunkResult(values: values, error: nil)
+        }
+        return try travelling { () throws(ClosureError) in
+            try Job.encode(body: run, fileID: settings.fileID, line: settings.line)
+        }
+    }
+
+    static func make<Item: Codable & Sendable, Value: Codable & Sendable>(
+        _ transform: @escaping @Sendable @concurrent (Item) async throws -> Value,
+        _ settings: MapSettings
+    ) throws -> EncodedPieces {
+        let run: @Sendable @concurrent ([Item]) async throws -> ChunkResult<Value> = { items in
+            var values: [Value] = []
+            values.reserveCapacity(items.count)
+            for item in items {
+                do {
+                    values.append(try await transform(item))
+                } catch {
+                    return ChunkResult(values: values, error: ErrorBox.encode(error))
+                }
+            }
+            return ChunkResult(values: values, error: nil)
+        }
+        return try travelling { () throws(ClosureError) in
+            try Job.encode(body: run, fileID: settings.fileID, line: settings.line)
+        }
+    }
 }

@@ -40,13 +40,12 @@ public final class Pool: Sendable {
         try travelling { () throws(ClosureError) in
             try Job.encode(initializer, fileID: "\(fileID)", line: Int(line))
         }
-        var process = options.process
-        process.isDaemon = process.isDaemon ?? true
         self.options = options
         core = PoolCore(
             PoolScheduler.Configuration(size: count, tasksPerWorker: options.tasksPerWorker, patience: 8 + 2 * count),
-            transport: ProcessTransport(options: process, initializer: initializer, fileID: fileID, line: line),
-            name: options.name
+            transport: options.transport(initializer, fileID, line),
+            name: options.name,
+            grace: options.grace
         )
         core.begin()
     }

@@ -51,10 +51,13 @@ final class PoolCore: Sendable {
     private let state: Mutex<State>
     private let transport: any WorkerTransport
     private let name: String
+    /// What a task that is to end has to do so by itself.
+    private let grace: Duration
     /// Set when every task is resolved and every worker is gone.
     let end = OneShot<Void>()
 
-    init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, name: String) {
+    init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, name: String, grace: Duration) {
+        self.grace = grace
         state = Mutex(State(scheduler: PoolScheduler(configuration)))
         self.transport = transport
         self.name = name
@@ -232,6 +235,12 @@ final class PoolCore: Sendable {
         case .kill(let worker):
             let link = state.workers[worker]?.link
             return { link?.kill() }
+        case .interrupt(let task, let worker):
+            let link = state.workers[worker]?.link
+            return { [self] in
+                link?.send(PoolMessage(kind: .cancel, task: task))
+                insist(on: task, from: worker)
+            }
         case .resolve(let task, let resolution):
             guard let work = state.work.removeValue(forKey: task) else { return {} }
             let outcome = outcome(of: task, work, resolution, &state)
@@ -261,6 +270,25 @@ final class PoolCore: Sendable {
         return { for message in messages { link.send(message) } }
     }
 
+    /// A crash says what the worker was doing.
+    private static func naming(_ task: String, _ error: (any Error)?) -> (any Error)? {
+        guard var crash = error as? ProcessCrash else { return error }
+        crash.task = task
+        return crash
+    }
+
+    /// Ends the worker of a task that does not end by itself within the grace.
+    private func insist(on task: Int, from worker: Int) {
+        guard grace > .zero else {
+            update { $0.scheduler.insist(on: task, from: worker) }
+            return
+        }
+        Task.detached { [weak self, grace] in
+            try? await Task.sleep(for: grace)
+            self?.update { $0.scheduler.insist(on: task, from: worker) }
+        }
+    }
+
     private func outcome(
         of task: Int,
         _ work: Work,
@@ -273,7 +301,7 @@ final class PoolCore: Sendable {
             return result ?? .failure(PoolError(.terminated, "\(work.name) left no result"))
         case .crashed(let worker):
             return .failure(
-                state.endings.removeValue(forKey: worker)
+                Self.naming(work.name, state.endings.removeValue(forKey: worker))
                     ?? PoolError(.workersFail, "The worker that ran \(work.name) left without a result")
             )
         case .cancelled:

@@ -7,6 +7,25 @@ public struct PoolOptions: Sendable {
     /// A worker is replaced after so many tasks; nil is never. Python: `maxtasksperchild`.
     public var tasksPerWorker: Int?
 
+    /// What a task that is cancelled, or has taken too long, has to end by itself before its worker is ended.
+    ///
+    /// Its Swift task is cancelled in the worker at once. Zero, the default, waits for nothing.
+    public var grace: Duration = .zero
+    /// What the workers are.
+    public var backend = Backend.processes
+
+    /// What the workers of a pool are; more may be added.
+    public struct Backend: Hashable, Sendable {
+        enum Kind { case processes, threads }
+        let kind: Kind
+
+        /// Processes of this machine.
+        public static let processes = Backend(kind: .processes)
+        /// Tasks of this process: no protection, no way to end one that runs; for comparison and for tests. Values and closures
+        /// are copied as for processes. Python: `multiprocessing.pool.ThreadPool`.
+        public static let threads = Backend(kind: .threads)
+    }
+
     /// Options with every default.
     public init() {}
 }

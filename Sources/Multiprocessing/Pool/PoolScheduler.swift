@@ -32,6 +32,8 @@ struct PoolScheduler {
         /// Have a worker leave when it has done what it was sent.
         case stop(WorkerID)
         case kill(WorkerID)
+        /// Ask a worker to stop with a task that it has begun and that nobody wants any more. ``insist(on:from:)`` may follow.
+        case interrupt(TaskID, on: WorkerID)
         case resolve(TaskID, Resolution)
         /// Workers end one after the other without getting anything done.
         case gaveUp
@@ -184,13 +186,13 @@ struct PoolScheduler {
 
     /// Nobody wants a task any more (`cancelled`), or it has run for too long (`expired`).
     ///
-    /// One that has begun ends with its worker.
+    /// One that has begun is interrupted; its worker takes no blame if it comes to an end by itself.
     mutating func withdraw(_ task: TaskID, as resolution: Resolution) -> [Action] {
         guard let entry = tasks[task] else { return [] }
         var actions: [Action] = []
         if let id = entry.worker, let worker = workers[id] {
             if worker.begun == task {
-                kill(id, &actions)
+                actions.append(.interrupt(task, on: id))
             } else if !worker.recalled.contains(task) {
                 // Not to get it back but to have it not run; if it begins all the same, its result is nobody's.
                 workers[id]!.recalled.insert(task)
@@ -200,6 +202,14 @@ struct PoolScheduler {
             waiting.remove(task)
         }
         resolve(task, resolution, &actions)
+        return actions + settle()
+    }
+
+    /// The time for a task to end by itself is over: its worker ends with it, unless it is done with it.
+    mutating func insist(on task: TaskID, from id: WorkerID) -> [Action] {
+        guard workers[id]?.begun == task else { return [] }
+        var actions: [Action] = []
+        kill(id, &actions)
         return actions + settle()
     }
 

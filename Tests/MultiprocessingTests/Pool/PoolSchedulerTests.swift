@@ -107,6 +107,7 @@ private enum Event: Hashable {
     case submit(retries: Int)
     case ready(Int), begin(Int), finish(Int), giveBack(Int), die(Int), leave(Int)
     case withdraw(Int, expired: Bool)
+    case insist(Int)
     case resize(Int)
     case replace(Int, atOnce: Bool)
     case close, terminate
@@ -119,6 +120,7 @@ private struct World {
         var tasks: [Int] = []
         var begun: Int?
         var asked: [Int] = []
+        var interrupted: Int?
         var mayLeave = false
         var isKilled = false
     }
@@ -151,6 +153,7 @@ private struct World {
             if worker.begun == nil, !worker.tasks.isEmpty { events.append(.begin(id)) }
             if !worker.asked.isEmpty { events.append(.giveBack(id)) }
             if worker.mayLeave, worker.tasks.isEmpty { events.append(.leave(id)) }
+            if let task = worker.begun, worker.interrupted == task { events.append(.insist(id)) }
             if worker.isUp { events.append(.replace(id, atOnce: id.isMultiple(of: 2))) }
         }
         for task in unresolved.sorted().prefix(2) {
@@ -197,6 +200,9 @@ private struct World {
             perform(scheduler.workerEnded(id))
         case .withdraw(let task, let expired):
             perform(scheduler.withdraw(task, as: expired ? .expired : .cancelled))
+        case .insist(let id):
+            guard let task = workers[id]?.interrupted else { return }
+            perform(scheduler.insist(on: task, from: id))
         case .resize(let size):
             perform(scheduler.resize(to: size))
         case .replace(let id, let atOnce):
@@ -230,6 +236,9 @@ private struct World {
                 workers[id]?.asked.append(task)
             case .stop(let id): workers[id]?.mayLeave = true
             case .kill(let id): workers[id]?.isKilled = true
+            case .interrupt(let task, let id):
+                require(workers[id]?.begun == task)
+                workers[id]?.interrupted = task
             case .resolve(let task, let resolution):
                 require(unresolved.remove(task) != nil, "a task is resolved twice")
                 resolutions[task] = resolution

@@ -114,5 +114,67 @@ extension ProcessTests {
                 #expect(try await pool.apply { 1 } == 1)
             }
         }
+
+        @Test func starMapTakesTuplesApart() async throws {
+            try await withPool(processes: 2) { pool in
+                let sums = try await pool.starMap(zip(0..<1000, (0..<1000).map { "\($0)" })) { number, text in
+                    number + (Int(text) ?? 0)
+                }
+                #expect(sums == (0..<1000).map { $0 * 2 })
+            }
+        }
+
+        @Test func asynchronousFunctions() async throws {
+            try await withPool(processes: 2) { pool in
+                let values = try await pool.map(0..<100) { number in
+                    try await Task.sleep(for: .microseconds(10))
+                    return number + 1
+                }
+                #expect(values == Array(1...100))
+                let two = try await pool.apply {
+                    await Task.yield()
+                    return 2
+                }
+                #expect(two == 2)
+            }
+        }
+
+        @Test func threadsHaveTheSameInterface() async throws {
+            var options = PoolOptions()
+            options.backend = .threads
+            try await withPool(processes: 2, options: options) { pool in
+                let values = try await pool.map(0..<1000) { $0 + 1 }
+                #expect(values == Array(1...1000))
+                #expect(pool.processIdentifiers.isEmpty)
+            }
+        }
+
+        @Test func aCrashNamesItsTask() async throws {
+            try await withPool(processes: 1) { pool in
+                let crash = await #expect(throws: ProcessCrash.self) {
+                    try await pool.map(0..<10, chunkSize: 1) { number -> Int in
+                        if number == 3 { fatalError("three") }
+                        return number
+                    }
+                }
+                #expect(crash?.task == "item 3")
+            }
+        }
+
+        @Test func graceLetsATaskEndByItself() async throws {
+            var options = PoolOptions()
+            options.grace = .seconds(20)
+            try await withPool(processes: 1, options: options) { pool in
+                let before = try await pool.apply { ChildProcess<Void>.current.processIdentifier }
+                let slow = try pool.submit(timeout: .milliseconds(100)) { () -> Int in
+                    while !Task.isCancelled { try await Task.sleep(for: .seconds(30)) }
+                    return 0
+                }
+                let error = await #expect(throws: PoolError.self) { try await slow.value }
+                #expect(error?.code == .timedOut)
+                // The same worker goes on.
+                #expect(try await pool.apply { ChildProcess<Void>.current.processIdentifier } == before)
+            }
+        }
     }
 }
