@@ -75,7 +75,7 @@ extension Pool {
     ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
         let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
         let function = try travelling { () throws(ClosureError) in
-            try Job.encode(mapping: transform, fileID: settings.fileID, line: settings.line)
+            try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
         let stream = ChunkStream<Tuples.Element, Value>(self, tuples, settings: settings, function: function) {
             (tuples) throws(ClosureError) in

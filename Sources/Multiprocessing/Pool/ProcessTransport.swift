@@ -63,6 +63,8 @@ private final class ProcessLink: WorkerLink {
         var child: ChildProcess<Void>?
         var connection: Connection?
         var isKilled = false
+        /// What was sent before there was anything to send it over.
+        var early: [PoolMessage] = []
     }
 
     private let state = Mutex(State())
@@ -70,17 +72,33 @@ private final class ProcessLink: WorkerLink {
     func join(_ child: ChildProcess<Void>, _ connection: Connection) {
         let isKilled = state.withLock { state in
             state.child = child
-            state.connection = connection
             return state.isKilled
         }
         if isKilled { try? child.kill() }
+        while let message = nextEarly(connection) { send(message, over: connection) }
+    }
+
+    /// The connection is for everybody once nothing is left that has to go first.
+    private func nextEarly(_ connection: Connection) -> PoolMessage? {
+        state.withLock { state in
+            guard state.early.isEmpty else { return state.early.removeFirst() }
+            state.connection = connection
+            return nil
+        }
     }
 
     /// The worker's reader does nothing but read: where a message finds no room for so long, the process is stopped or sick.
     private static let patience: Duration = .seconds(10)
 
     func send(_ message: PoolMessage) {
-        guard let connection = state.withLock({ $0.connection }) else { return }
+        let connection = state.withLock { state in
+            if state.connection == nil { state.early.append(message) }
+            return state.connection
+        }
+        if let connection { send(message, over: connection) }
+    }
+
+    private func send(_ message: PoolMessage, over connection: Connection) {
         do {
             try connection.send(message, timeout: Self.patience)
         } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {

@@ -132,8 +132,8 @@ extension Job {
     /// The job's arguments are what ``encodeTuples(_:_:)`` makes, its result is a ``ChunkResult``.
     /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
     @inline(never) @_semantics("optimize.sil.specialize.generic.never")
-    public static func encode<Result: Codable & Sendable, each Argument>(
-        mapping body: @escaping @Sendable (repeat each Argument) throws -> Result,
+    public static func encodeMapping<Result: Codable & Sendable, each Argument>(
+        _ body: @escaping @Sendable (repeat each Argument) throws -> Result,
         fileID: String = #fileID,
         line: Int = #line
     ) throws(ClosureError) -> EncodedPieces {

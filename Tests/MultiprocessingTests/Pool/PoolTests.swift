@@ -73,6 +73,14 @@ extension ProcessTests {
             }
         }
 
+        @Test func aPoolThatIsClosedWhileItsWorkersComeUpEnds() async throws {
+            for _ in 0..<20 {
+                let pool = try Pool(processes: 3)
+                pool.close()
+                #expect(try await pool.join(timeout: .seconds(20)))
+            }
+        }
+
         @Test func mapKeepsTheOrder() async throws {
             try await withPool(processes: 3) { pool in
                 let squares = try await pool.map(0..<20_000) { $0 * $0 }
