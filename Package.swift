@@ -18,6 +18,7 @@ let package = Package(
     name: "swift-multiprocessing",
     products: [
         .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+        .library(name: "MultiprocessingTestKit", targets: ["MultiprocessingTestKit"]),
         .executable(name: "pep371", targets: ["pep371"]),
         // For the package under Benchmarks/ only; no promise is made about it.
         .library(name: "_MultiprocessingWire", targets: ["MultiprocessingWire"]),
@@ -44,6 +45,12 @@ let package = Package(
         .target(
             name: "Multiprocessing",
             dependencies: ["MultiprocessingSystem", "MultiprocessingWire", system],
+            swiftSettings: swiftSettings
+        ),
+        // For tests: leak checks, deaths at every step of a protocol, storms of them.
+        .target(
+            name: "MultiprocessingTestKit",
+            dependencies: ["Multiprocessing", "MultiprocessingSystem", system],
             swiftSettings: swiftSettings
         ),
         .executableTarget(
@@ -96,7 +103,7 @@ let package = Package(
         ),
         .testTarget(
             name: "MultiprocessingTests",
-            dependencies: ["Multiprocessing", "mp-scenarios", "mp-toplevel", system],
+            dependencies: ["Multiprocessing", "MultiprocessingTestKit", "mp-scenarios", "mp-toplevel", system],
             swiftSettings: swiftSettings
         ),
         .testTarget(

@@ -56,6 +56,11 @@ public struct Descriptor: ~Copyable, Sendable {
         try pair(_mp_pipe)
     }
 
+    /// A lifeline, whose write end no copy of this process made by fork(2) keeps. Plain numbers, as for a pipe.
+    public static func lifelineNumbers() throws(Errno) -> (read: CInt, write: CInt) {
+        try pair(_mp_make_lifeline)
+    }
+
     /// A pair of connected sockets that keep packets apart and carry descriptors. Plain numbers, as for a pipe.
     public static func socketPairNumbers() throws(Errno) -> (parent: CInt, child: CInt) {
         try pair(_mp_socketpair)

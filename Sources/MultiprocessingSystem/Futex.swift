@@ -25,16 +25,21 @@ public struct FutexWord: @unchecked Sendable, Equatable {
 
     /// How a wait ended.
     public enum Outcome: Sendable {
-        /// Somebody woke it, or the word no longer held the value, or a signal came: look again.
+        /// Somebody woke it, or a signal came: look again.
         case woken
+        /// It did not sleep: the word no longer held the value.
+        case changed
         /// The time was over.
         case timedOut
     }
 
     /// Sleeps while the word holds `value`, until woken or the deadline passes. One system call.
     public func wait(while value: UInt32, deadline: Deadline) -> Outcome {
-        let result = _mp_futex_wait(address, value, deadline.nanoseconds)
-        return result == -Errno.timedOut.rawValue ? .timedOut : .woken
+        switch -_mp_futex_wait(address, value, deadline.nanoseconds) {
+        case Errno.timedOut.rawValue: .timedOut
+        case Errno.resourceTemporarilyUnavailable.rawValue: .changed
+        default: .woken
+        }
     }
 
     /// Wakes up to `count` sleepers, the longest waiting first; returns how many there were. One system call.
@@ -60,7 +65,8 @@ public struct FutexWord: @unchecked Sendable, Equatable {
         let result = _mp_futex_wait_any(entries, CInt(entries.count), deadline.nanoseconds)
         switch -result {
         case Errno.timedOut.rawValue: return .timedOut
-        case Errno.resourceTemporarilyUnavailable.rawValue, Errno.interrupted.rawValue: return .woken
+        case Errno.resourceTemporarilyUnavailable.rawValue: return .changed
+        case Errno.interrupted.rawValue: return .woken
         case 1...: throw Errno(rawValue: -result)
         default: return .woken
         }

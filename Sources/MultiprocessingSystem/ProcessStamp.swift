@@ -38,3 +38,8 @@ public struct ProcessStamp: RawRepresentable, Hashable, Sendable {
     /// Whether it runs; a zombie does not. Some system calls, ten microseconds or so, unless it is this process.
     public var isAlive: Bool { self == .current || _mp_stamp_is_alive(rawValue) }
 }
+
+extension ThisProcess {
+    /// A number that no other thread of this process has now; never zero. No system call.
+    public static var threadToken: UInt64 { _mp_thread_token() }
+}

@@ -39,8 +39,16 @@ public final class SharedMapping: @unchecked Sendable {
 
 /// Tells files apart: a file's device and inode.
 public struct FileIdentity: Hashable, Sendable {
-    private var device: UInt64 = 0
-    private var inode: UInt64 = 0
+    /// The device's number.
+    public private(set) var device: UInt64 = 0
+    /// The file's number on it.
+    public private(set) var inode: UInt64 = 0
+
+    /// An identity that was written down.
+    public init(device: UInt64, inode: UInt64) {
+        self.device = device
+        self.inode = inode
+    }
 
     /// The identity of an open file. One system call.
     public init(of file: borrowing Descriptor) throws(Errno) {

@@ -78,6 +78,14 @@ public enum ThisProcess {
         _ = try check(_mp_set_group())
     }
 
+    /// Leaves session and terminal for a session of its own. Not for the leader of a process group.
+    public static func becomeSessionLeader() throws(Errno) {
+        _ = try check(_mp_new_session())
+    }
+
+    /// The effective user. One system call.
+    public static var user: UInt32 { _mp_user() }
+
     /// Sets the ignored and the blocked signals; all others keep their disposition and are unblocked.
     public static func setSignals(ignored: [CInt], blocked: [CInt]) throws(Errno) {
         _ = try check(_mp_reset_signals(ignored, CInt(ignored.count), blocked, CInt(blocked.count)))

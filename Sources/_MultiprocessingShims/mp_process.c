@@ -178,6 +178,33 @@ int _mp_arm_lifeline(int pipe, pid_t owner) {
     return fd;
 }
 
+// A copy of this process made by fork() that goes on without exec, ours or anybody's, must not hold the write end: it would keep
+// the children alive after their parent. The lock makes pipe and note one step for a thread that forks at that moment.
+static pthread_mutex_t lifeline_lock = PTHREAD_MUTEX_INITIALIZER;
+static int held = -1;
+
+static void before_fork(void) { pthread_mutex_lock(&lifeline_lock); }
+static void in_parent(void) { pthread_mutex_unlock(&lifeline_lock); }
+static void in_copy(void) {
+    if (held >= 0) close(held);
+    held = -1;
+    pthread_mutex_unlock(&lifeline_lock);
+}
+
+int _mp_make_lifeline(int *ends) {
+    static bool installed;
+    pthread_mutex_lock(&lifeline_lock);
+    // Handlers outlive a fork: a copy that becomes a parent itself has them already.
+    int error = installed ? 0 : -pthread_atfork(before_fork, in_parent, in_copy);
+    if (!error) {
+        installed = true;
+        error = _mp_pipe(ends);
+    }
+    if (!error) held = ends[1];
+    pthread_mutex_unlock(&lifeline_lock);
+    return error;
+}
+
 int _mp_reset_signals(const int *ignored, int ignored_count, const int *blocked, int blocked_count) {
     for (int i = 0; i < ignored_count; i++)
         if (signal(ignored[i], SIG_IGN) == SIG_ERR) return -errno;

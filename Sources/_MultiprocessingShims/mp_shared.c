@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -109,11 +110,14 @@ uint64_t _mp_stamp_self(void) {
     char state;
     long threads;
     uint64_t start = 0;
-    // Without descriptors to spare there is no telling; the id alone has to do, as for everybody else who asks then.
+    // Without descriptors to spare there is no telling; the id alone has to do, as for everybody else who asks then. And for good:
+    // what was taken under one stamp could not be released under another.
     if (!read_stat(getpid(), &state, &threads, &start)) start = 0;
     uint64_t stamp = make_stamp(getpid(), start);
-    if (start) atomic_store_explicit(&self, stamp, memory_order_relaxed);
-    return stamp;
+    // Another thread may have found out more, or less, meanwhile: the first to store decides.
+    return atomic_compare_exchange_strong_explicit(&self, &known, stamp, memory_order_relaxed, memory_order_relaxed)
+        ? stamp
+        : known;
 }
 
 uint64_t _mp_stamp_of(pid_t pid) {
@@ -137,7 +141,31 @@ bool _mp_stamp_is_alive(uint64_t stamp) {
     return !((state == 'Z' || state == 'X') && threads <= 1);
 }
 
+// The Swift runtime's, as Runtime/Concurrency.h of the toolchain declares them. A task's id is a 64-bit count: its address will
+// be another task's soon, and a thread's (pthread_self, gettid) another thread's.
+__attribute__((swiftcall)) void *swift_task_getCurrent(void);
+__attribute__((swiftcall)) uint64_t swift_task_getJobTaskId(void *job);
+
+static _Thread_local uint64_t thread;
+static _Atomic uint64_t threads;
+
+uint64_t _mp_holder_self(void) {
+    void *task = swift_task_getCurrent();
+    if (task) return swift_task_getJobTaskId(task) << 1 | 1;
+    if (!thread) thread = (atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1) << 1;
+    return thread;
+}
+static _Thread_local char token;
+
+uint64_t _mp_thread_token(void) { return (uintptr_t)&token; }
+
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge) {
+    // Memory files are not accounted for when they are made: what no machine of this size can ever hold is refused here,
+    // rather than by the out-of-memory killer. Small ones spare the question.
+    struct sysinfo machine;
+    if (size >> 30 && sysinfo(&machine) == 0
+        && size > ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit)
+        return -ENOMEM;
     // Beyond the limit on file sizes ftruncate would raise SIGXFSZ.
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur) return -EFBIG;

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 
 // A user's package: another module, in another package, with none of our language settings. It runs every capture case
-// through ChildProcess, and closures whose code is in a shared library.
+// through ChildProcess, and closures whose code is in a shared library; and it starts processes by other libraries as well.
 
 import PackageDescription
 
@@ -10,6 +10,7 @@ let package = Package(
     dependencies: [
         .package(name: "swift-multiprocessing", path: "../.."),
         .package(path: "Plugin"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
         .target(name: "CaptureCases"),
@@ -19,6 +20,13 @@ let package = Package(
                 "CaptureCases",
                 .product(name: "Multiprocessing", package: "swift-multiprocessing"),
                 .product(name: "Plugin", package: "Plugin"),
+            ]
+        ),
+        .executableTarget(
+            name: "coexistence",
+            dependencies: [
+                .product(name: "Multiprocessing", package: "swift-multiprocessing"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
     ]

@@ -94,3 +94,24 @@ enum Programs {
         say("OK")
     }
 }
+
+/// A program that forks past the library while it has children, ends, and leaves its copy behind.
+enum LeftCopy {
+    static func run(method name: String) throws {
+        let method = StartMethod.allCases.first { $0.description == name }!
+        let children = try (0..<3).map { _ in try ChildProcess(startMethod: method) { while true { sleep(1000) } } }
+        for child in children { try child.start() }
+        let copy = fork()
+        if copy == 0 {
+            // Nobody is to wait for an end of file because of it.
+            for file: Int32 in 0...2 { close(file) }
+            sleep(60)
+            _exit(0)
+        }
+        for child in children { say("pid \(child.processIdentifier!)") }
+        if let server = ForkServer.processIdentifier { say("pid \(server)") }
+        say("copy \(copy)")
+        // Killed: no exit hook ends the children.
+        kill(getpid(), SIGKILL)
+    }
+}

@@ -22,6 +22,10 @@ enum Scenarios {
         case "arguments": try Programs.arguments(method: rest[0])
         case "rounds": try Rounds.run(count: Int(rest[0])!, atOnce: Int(rest[1])!, method: rest[2])
         case "fork-bare": try Programs.forkBare()
+        case "left-copy": try LeftCopy.run(method: rest[0])
+        case "terminal": try Terminals.run(method: rest[0], waitingFor: rest[1])
+        case "shell": Terminals.shell(method: rest[0], waitingFor: rest[1])
+        case "segments": try await Segments.run(rest)
         default:
             say("unknown scenario \(arguments)", to: 2)
             exit(64)

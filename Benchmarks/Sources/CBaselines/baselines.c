@@ -110,6 +110,31 @@ int64_t mpb_thread_first_instruction(void) {
     return total < 0 ? total : first;
 }
 
+struct run {
+    int64_t (*work)(void);
+    int64_t *result;
+};
+
+static void *run_work(void *place) {
+    struct run *run = place;
+    *run->result = run->work();
+    return NULL;
+}
+
+int64_t mpb_in_threads(int count, int64_t (*work)(void), int64_t *results) {
+    int64_t begin = mpb_now();
+    pthread_t threads[count];
+    struct run runs[count];
+    int started = 0, error = 0;
+    for (; started < count && !error; started++) {
+        runs[started] = (struct run){work, &results[started]};
+        error = pthread_create(&threads[started], NULL, run_work, &runs[started]);
+        if (error) break;
+    }
+    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    return error ? -error : mpb_now() - begin;
+}
+
 static void *fresh_memory(size_t count) {
     void *memory = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;

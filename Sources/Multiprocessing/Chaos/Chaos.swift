@@ -15,7 +15,7 @@ func chaosStep(_ name: StaticString) {
 /// Arms the steps of this process. Used by the test kit.
 package enum Chaos {
     /// What happens at a step.
-    package enum Action: UInt8, Sendable {
+    package enum Action: UInt8, Sendable, Codable {
         case kill = 1
         case stop
         case delay
@@ -32,43 +32,81 @@ package enum Chaos {
         #endif
     }
 
-    private static let armed = Atomic<UInt8>(0)
-    private static let remaining = Atomic<Int>(0)
-    private static let thread = Atomic<Int32>(0)
-    private static let names = Mutex<[String]>([])
+    private struct State {
+        var plan: Plan?
+        /// How many of the steps that the plan looks at were reached.
+        var reached = 0
+        var generator = SplitMix64(seed: 0)
+        var thread: Int32 = 0
+        var names: [String] = []
+    }
+
+    /// Whether there is a plan: all that a step looks at while there is none.
+    private static let armed = Atomic<Bool>(false)
+    private static let state = Mutex(State())
 
     @inline(__always)
-    fileprivate static var isArmed: Bool { armed.load(ordering: .relaxed) != 0 }
+    fileprivate static var isArmed: Bool { armed.load(ordering: .relaxed) }
 
     /// Has `action` happen at the step with this index (from zero) that the calling thread reaches from now on.
     ///
     /// - Parameter anyThread: count the steps of all threads.
     package static func arm(_ action: Action, atStep index: Int, anyThread: Bool = false) {
-        remaining.store(index, ordering: .relaxed)
-        names.withLock { $0 = [] }
-        thread.store(anyThread ? 0 : ThisProcess.threadIdentifier, ordering: .relaxed)
-        armed.store(action.rawValue, ordering: .releasing)
+        arm(Plan(action, .step(index), anyThread: anyThread))
     }
 
-    /// Nothing happens any more; returns the names of the steps reached since ``arm(_:atStep:anyThread:)``.
+    /// Has the plan carried out from now on, at steps of the calling thread unless it says otherwise.
+    package static func arm(_ plan: Plan) {
+        state.withLock { state in
+            state = State(plan: plan)
+            if case .random(let seed, _) = plan.trigger { state.generator = SplitMix64(seed: seed) }
+            if !plan.anyThread { state.thread = ThisProcess.threadIdentifier }
+        }
+        armed.store(true, ordering: .releasing)
+    }
+
+    /// Nothing happens any more; returns the names of the steps reached since ``arm(_:)``, unless that was a random plan.
     @discardableResult
     package static func disarm() -> [String] {
-        armed.store(0, ordering: .relaxed)
-        return names.withLock { $0 }
+        armed.store(false, ordering: .relaxed)
+        return state.withLock { state in
+            state.plan = nil
+            return state.names
+        }
     }
 
     @inline(never)
     fileprivate static func hit(_ name: StaticString) {
-        guard let action = Action(rawValue: armed.load(ordering: .acquiring)) else { return }
-        let only = thread.load(ordering: .relaxed)
-        guard only == 0 || only == ThisProcess.threadIdentifier else { return }
-        if action == .count { names.withLock { $0.append("\(name)") } }
-        guard remaining.subtract(1, ordering: .relaxed).oldValue == 0 else { return }
-        switch action {
+        let name = "\(name)"
+        let due: Plan? = state.withLock { state in
+            guard let plan = state.plan else { return nil }
+            guard plan.anyThread || state.thread == ThisProcess.threadIdentifier else { return nil }
+            // A random plan may be in force for very many steps.
+            if case .random = plan.trigger {} else { state.names.append(name) }
+            return isDue(plan, name, &state) ? plan : nil
+        }
+        // Without the lock: other threads of a stopped process may run into steps before it is resumed.
+        guard let due else { return }
+        due.note?.write(name)
+        switch due.action {
         case .kill: ThisProcess.raise(SignalNumber.kill)
         case .stop: ThisProcess.raise(SignalNumber.stop)
-        case .delay: ThisProcess.pause(.milliseconds(20))
+        case .delay: ThisProcess.pause(due.pause)
         case .count: break
+        }
+    }
+
+    private static func isDue(_ plan: Plan, _ name: String, _ state: inout State) -> Bool {
+        switch plan.trigger {
+        case .step(let index):
+            defer { state.reached += 1 }
+            return state.reached == index
+        case .named(let wanted, let occurrence):
+            guard name == wanted else { return false }
+            defer { state.reached += 1 }
+            return state.reached == occurrence
+        case .random(_, let probability):
+            return state.generator.nextFraction() < probability
         }
     }
 }

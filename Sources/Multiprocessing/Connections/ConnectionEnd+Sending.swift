@@ -112,7 +112,7 @@ extension ConnectionEnd {
             } catch {
                 switch error {
                 case .resourceTemporarilyUnavailable: return false
-                case .brokenPipe, .connectionReset: throw Self.peerGone
+                case .brokenPipe, .connectionReset, .connectionRefused, .socketNotConnected: throw Self.peerGone
                 default:
                     throw SharedStateError(.outOfResources, "Descriptors could not be sent", errno: error)
                 }

@@ -102,9 +102,8 @@ extension ConnectionEnd {
     /// Suspends until a message is there or cannot come any more.
     func awaitArrivalSuspending(_ ring: MessageRing, deadline: Deadline) async throws -> Arrival {
         while ring.isEmpty {
-            try requireOpen()
             let isCancelled = Task.isCancelled
-            guard let silence = try await Wait.suspending(deadline: deadline, { try attemptSilence(ring, $0) }) else {
+            guard let silence = try await silenceSuspending(ring, deadline) else {
                 return ring.isEmpty ? .timedOut : .message
             }
             switch silence {
@@ -117,14 +116,24 @@ extension ConnectionEnd {
             if silence == .unsettled {
                 try? await Task.sleep(for: .milliseconds(1))
             } else {
-                let socket = try socket()
-                await Runtime.current.descriptorReactor.wait(
-                    [socket.descriptor.number],
-                    deadline: deadline.earlier(Self.longestSleep)
-                )
-                withExtendedLifetime(socket) {}
+                await sleepOnSocket(try socket(), deadline)
             }
         }
         return .message
+    }
+
+    // Functions of their own, and not inlined: the optimiser of Swift 6.3 crashes on the caller when they are part of it.
+
+    @inline(never)
+    private func silenceSuspending(_ ring: MessageRing, _ deadline: Deadline) async throws -> Silence? {
+        try await Wait.suspending(deadline: deadline) { try attemptSilence(ring, $0) }
+    }
+
+    @inline(never)
+    private func sleepOnSocket(_ socket: SharedDescriptor, _ deadline: Deadline) async {
+        await Runtime.current.descriptorReactor.wait(
+            [socket.number],
+            deadline: deadline.earlier(Self.longestSleep)
+        )
     }
 }

@@ -66,9 +66,33 @@ final class ConnectionEnd: Sendable {
         )
     }
 
-    /// This process's end 0 of a connection over `socket`; the other process makes end 1 of what ``encodeBlock(to:)`` says.
-    convenience init(connected socket: SharedDescriptor) throws {
-        self.init(try Self.makeBlock(isDuplex: true), side: 0, isDuplex: true, socket)
+    /// The memory of a connection, on its way to the process at the other end of the socket.
+    struct Memory: Codable {
+        fileprivate let block: SharedBlock
+
+        init() throws {
+            block = try makeBlock(isDuplex: true)
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            try block.encode(to: encoder)
+        }
+
+        init(from decoder: any Decoder) throws {
+            block = try SharedBlock(from: decoder, .channel, version: version)
+        }
+    }
+
+    /// An end of a connection whose sockets and memory came about separately.
+    convenience init(_ memory: Memory, side: Int, _ socket: SharedDescriptor) throws {
+        try Self.requireShape(memory.block, isDuplex: true)
+        self.init(memory.block, side: side, isDuplex: true, socket)
+    }
+
+    private static func requireShape(_ block: SharedBlock, isDuplex: Bool) throws {
+        guard block.byteCount == headerSize + MessageRing.size * (isDuplex ? 2 : 1) else {
+            throw SharedStateError(.malformed, "A connection arrived whose memory has another shape")
+        }
     }
 
     // MARK: Open and closed
@@ -152,25 +176,10 @@ final class ConnectionEnd: Sendable {
             .channel,
             version: Self.version
         )
-        guard side == 0 || side == 1,
-            block.byteCount == Self.headerSize + MessageRing.size * (isDuplex ? 2 : 1)
-        else {
-            throw SharedStateError(.malformed, "A connection arrived whose memory has another shape")
+        guard side == 0 || side == 1 else {
+            throw SharedStateError(.malformed, "A connection arrived that has neither of the two ends")
         }
+        try Self.requireShape(block, isDuplex: isDuplex)
         self.init(block, side: side, isDuplex: isDuplex, socket)
-    }
-
-    /// Writes what the process at the other end of the socket needs to have end 1.
-    func encodeBlock(to encoder: any Encoder) throws {
-        try block.encode(to: encoder)
-    }
-
-    /// End 1 of a connection whose memory came over its own socket.
-    convenience init(accepted socket: SharedDescriptor, blockFrom decoder: any Decoder) throws {
-        let block = try SharedBlock(from: decoder, .channel, version: Self.version)
-        guard block.byteCount == Self.headerSize + MessageRing.size * 2 else {
-            throw SharedStateError(.malformed, "A connection arrived whose memory has another shape")
-        }
-        self.init(block, side: 1, isDuplex: true, socket)
     }
 }

@@ -56,14 +56,19 @@ struct SocketPacket {
     static func first(in socket: borrowing Descriptor) -> Waiting {
         var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
         return withUnsafeMutableBytes(of: &words) { buffer in
-            do throws(Errno) {
-                let count = try socket.peekPacket(into: buffer)
-                if count == 0 { return .endOfFile }
-                let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-                return SocketPacket(bytes).map(Waiting.packet) ?? .garbage
-            } catch {
-                return error == .resourceTemporarilyUnavailable ? .none : .endOfFile
+            // A peer that leaves unread packets behind causes one error in front of the packets that it sent.
+            for _ in 0..<2 {
+                do throws(Errno) {
+                    let count = try socket.peekPacket(into: buffer)
+                    // An empty packet, which nobody here sends, looks like the end.
+                    if count == 0 { return socket.hasHungUp ? .endOfFile : .garbage }
+                    let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                    return SocketPacket(bytes).map(Waiting.packet) ?? .garbage
+                } catch {
+                    if error == .resourceTemporarilyUnavailable { return .none }
+                }
             }
+            return .endOfFile
         }
     }
 }

@@ -38,6 +38,7 @@ enum ChildMain {
     static func setUp(_ launch: inout LaunchPacket.Received, channel: inout CInt, lifelines: [CInt]) throws {
         let plan = launch.plan
         CurrentProcess.become(plan)
+        if let address = plan.tracker { Runtime.current.tracker.inherit(address) }
         StartMethod.default = plan.defaultStartMethod
         ThisProcess.setName(String(plan.identity.name.prefix(15)))
 

@@ -16,6 +16,8 @@ func enterRole(_ role: UnsafePointer<CChar>) {
         guard let lifelines = try? ChildMain.armLifelines(ThisProcess.lifelineNumber) else { ThisProcess.exitNow(0) }
         ThisProcess.closeRange(ThisProcess.lifelineNumber, ThisProcess.lifelineNumber)
         ChildMain.serve(channel: ThisProcess.channelNumber, lifelines: lifelines)
+    case ProcessRole.tracker.rawValue:
+        TrackerMain.run(listener: ThisProcess.channelNumber)
     default:
         ThisProcess.exitNow(127)
     }
@@ -27,4 +29,6 @@ enum ProcessRole: String {
     /// A fork server that was given ``Reexecution/bindNow``.
     case boundForkServer = "1:server-bound"
     case child = "1:child"
+    /// See ``TrackerMain``.
+    case tracker = "1:tracker"
 }

@@ -17,6 +17,7 @@ extension LaunchPlan {
         writer.put(nullStreams.map(Int.init))
         writer.put(descriptorNumbers.map(Int.init))
         writer.put(printsErrors ? 1 : 0)
+        writer.put(tracker ?? "")
         writer.put(bytes: try settings.map { try BinaryEncoder().encode($0) } ?? [])
         return writer.bytes
     }
@@ -39,6 +40,8 @@ extension LaunchPlan {
         nullStreams = try reader.numbers().map { Int32(truncatingIfNeeded: $0) }
         descriptorNumbers = try reader.numbers().map { Int32(truncatingIfNeeded: $0) }
         printsErrors = try reader.number() != 0
+        let address = try reader.string()
+        tracker = address.isEmpty ? nil : address
         let encoded = try reader.data()
         settings = encoded.isEmpty ? nil : try BinaryDecoder().decode(LaunchSettings.self, from: encoded)
     }

@@ -12,6 +12,8 @@ struct LaunchPlan: Sendable {
     var descriptorNumbers: [Int32]
     /// Whether an error that the body throws is also written to standard error, as for a thread nobody asks for its value.
     var printsErrors: Bool
+    /// Where the program's tracker listens, if it has one.
+    var tracker: String?
     /// What is to be different from the parent; nil for most processes.
     var settings: LaunchSettings?
 }

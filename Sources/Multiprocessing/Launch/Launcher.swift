@@ -99,14 +99,12 @@ struct Launcher {
         let (plan, attachments) = try makePlan(errors, hasCurrentEnvironment: true)
         do throws(Errno) {
             let lifeline = try Runtime.current.lifelineNumber()
-            let hold = try Runtime.current.lifelineHold()
             let ends = try Descriptor.socketPairNumbers()
             let pid: CInt
             do throws(Errno) {
                 pid = try Runtime.current.monitor.whilePaused { () throws(Errno) in
                     let pid = try ChildControl.fork()
                     if pid != 0 { return pid }
-                    Runtime.closeInherited(hold: hold)
                     _ = Descriptor(owning: ends.parent)
                     ForkedBody.live(body, plan: plan, attachments: attachments, channel: ends.child, lifeline: lifeline)
                 }
@@ -195,6 +193,7 @@ struct Launcher {
             nullStreams: nullStreams,
             descriptorNumbers: attachments.passed,
             printsErrors: printsErrors,
+            tracker: Runtime.current.tracker.address,
             settings: LaunchSettings(
                 options,
                 wholeEnvironment: options.clearsEnvironment ? [] : hasCurrentEnvironment ? nil : ThisProcess.environment

@@ -5,12 +5,12 @@ internal import SystemPackage
 enum Reexecution {
     /// Starts a program in a role; returns its process id.
     ///
-    /// `/proc/self/exe` is the file that this process runs, whatever has become of its name since.
+    /// Without a lifeline it outlives this process. `/proc/self/exe` is the file that this process runs, whatever has become of its name since.
     static func spawn(
         role: ProcessRole,
         executable: String?,
         channel: CInt,
-        lifeline: CInt,
+        lifeline: CInt?,
         environment: [[UInt8]]
     ) throws(Errno) -> Int32 {
         var environment = environment
@@ -31,10 +31,8 @@ enum Reexecution {
             executable ?? "/proc/self/exe",
             arguments: ThisProcess.arguments,
             environment: environment,
-            passing: [
-                (null.number, 0), (output, 1), (error, 2),
-                (channel, ThisProcess.channelNumber), (lifeline, ThisProcess.lifelineNumber),
-            ]
+            passing: [(null.number, 0), (output, 1), (error, 2), (channel, ThisProcess.channelNumber)]
+                + (lifeline.map { [($0, ThisProcess.lifelineNumber)] } ?? [])
         )
     }
 

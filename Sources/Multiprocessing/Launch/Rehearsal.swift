@@ -86,6 +86,7 @@ enum Rehearsal {
             nullStreams: [],
             descriptorNumbers: [],
             printsErrors: true,
+            tracker: nil,
             settings: nil
         )
     }

@@ -24,6 +24,12 @@ extension ProcessRecord.End {
                 "\(record.name): \(failure.message)",
                 errno: failure.errno.map { Errno(rawValue: $0) }
             )
+        case nil where neverBegan:
+            throw ProcessError(
+                .startFailed,
+                "The process of \(record.name) ended, by \(status), before it had read what it was to do: nothing of it ran",
+                exitStatus: status
+            )
         case nil:
             if let crash = CrashReport.make(record, self) { throw crash }
             if status == .unknown {

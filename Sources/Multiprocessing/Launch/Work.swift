@@ -11,6 +11,11 @@ struct Work<Success: Sendable>: Sendable {
 
     let form: Form
 
+    /// Itself, if it costs next to nothing to hold on to it while it runs.
+    var ifSmall: Work? {
+        if case .encoded(let job) = form, job.count < 4096 { self } else { nil }
+    }
+
     /// A body without parameters.
     init(
         _ body: @escaping @Sendable () throws -> Success,

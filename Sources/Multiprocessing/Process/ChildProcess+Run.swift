@@ -89,12 +89,4 @@ extension ChildProcess {
             body: body
         ).startedValue
     }
-
-    private var startedValue: Success {
-        get async throws {
-            try Task.checkCancellation()
-            try start(printsErrors: false)
-            return try await value
-        }
-    }
 }

@@ -59,7 +59,9 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
         try start(printsErrors: true)
     }
 
-    func start(printsErrors: Bool) throws {
+    /// - Returns: what was started.
+    @discardableResult
+    func start(printsErrors: Bool) throws -> Work<Success> {
         guard ThisProcess.identifier == maker else {
             throw ProcessError(.wrongProcess, "\(name) was made by another process, which alone may start it")
         }
@@ -87,6 +89,7 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
                 // A close in the meantime holds.
                 if case .closed = phase { phase = .closed(record) } else { phase = .started(record) }
             }
+            return work
         } catch {
             phase.withLock { $0 = .fresh(work) }
             throw error
@@ -191,7 +194,8 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
     ///
     /// Cancelling the waiting task ends the process: a soft signal, the grace of ``ProcessOptions/terminationGrace``, SIGKILL.
     /// - Throws: the body's error (with its type, if that is `Codable`, else ``RemoteError``); ``ProcessCrash``;
-    ///   ``ProcessError`` `noValue` if the child left by `exit`, `notStarted`, `setupFailed`; `CancellationError`.
+    ///   ``ProcessError`` `noValue` if the child left by `exit`, `startFailed` if somebody ended its process before that had
+    ///   read what to do, `notStarted`, `setupFailed`; `CancellationError`.
     public var value: Success {
         get async throws {
             let handle = try handle
@@ -209,6 +213,26 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
             throw ProcessError(.timedOut, "\(name) did not end within \(timeout ?? .zero)")
         }
         return try result(handle)
+    }
+
+    /// Starts it and waits for its value.
+    ///
+    /// A process that somebody ended before it had read its launch is replaced: nothing ran, and nobody was told of it. Where
+    /// `start` has returned that cannot be done any more, because its process id is out; and to have `start` wait until the
+    /// launch was read would add a wake-up of this thread to every start. Large jobs are not kept for it.
+    var startedValue: Success {
+        get async throws {
+            try Task.checkCancellation()
+            for _ in 0..<3 {
+                let again = try start(printsErrors: false).ifSmall
+                let handle = try handle
+                try await handle.join()
+                guard let again, handle.record.end?.neverBegan == true else { return try result(handle) }
+                phase.withLock { $0 = .fresh(again) }
+            }
+            try start(printsErrors: false)
+            return try await value
+        }
     }
 
     private func result(_ handle: ProcessHandle) throws -> Success {

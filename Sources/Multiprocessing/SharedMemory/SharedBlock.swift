@@ -10,6 +10,9 @@ final class SharedBlock: Sendable {
     enum Kind: UInt32 {
         case test = 1
         case lock, semaphore, condition, event, barrier, queue, channel, value, list
+        case recursiveLock
+        case array = 40
+        case atomic
     }
 
     private static let headerSize = 64

@@ -27,11 +27,7 @@ final class SharedRegion: Sendable {
             file = SharedDescriptor(try Descriptor.sharedMemory(size, hugePages: hugePages))
             mapping = try SharedMapping(mapping: file.descriptor, count: size)
         } catch {
-            throw SharedStateError(
-                .outOfResources,
-                "\(byteCount) bytes of shared memory could not be had",
-                errno: error
-            )
+            throw SharedStateError.noMemory(byteCount, hugePages: hugePages, error)
         }
         mapping.base.storeBytes(of: Self.magic, as: UInt32.self)
         mapping.base.storeBytes(of: Self.version, toByteOffset: 4, as: UInt32.self)

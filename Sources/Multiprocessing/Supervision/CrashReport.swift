@@ -4,7 +4,7 @@ internal import MultiprocessingSystem
 enum CrashReport {
     /// Nil if the process did not crash.
     static func make(_ record: ProcessRecord, _ end: ProcessRecord.End) -> ProcessCrash? {
-        guard case .signalled(let signal) = end.status else { return nil }
+        guard case .signalled(let signal) = end.status, !end.neverBegan else { return nil }
         let text = StandardErrorText(end.tail)
         let message = text.message
         let exhausted = end.memoryRanOut || text.tellsOfExhaustedMemory

@@ -21,6 +21,8 @@ final class ProcessRecord: Sendable {
         var outcome: Outcome?
         var tail: [UInt8]
         var memoryRanOut: Bool
+        /// Somebody else ended the process before it had read its launch: nothing of its body ran.
+        var neverBegan: Bool
     }
 
     enum WaitResult { case ended, timedOut, cancelled }
@@ -35,6 +37,10 @@ final class ProcessRecord: Sendable {
         /// The numbers that the poller has.
         var watched: [CInt] = []
         var outcome: Outcome?
+        /// The launch was still unread when the process ended.
+        var launchIsUnread = false
+        /// A signal was sent through this record.
+        var wasSignalled = false
         var end: End?
         var poller: SharedPoller?
         var token: UInt64 = 0
@@ -166,6 +172,8 @@ final class ProcessRecord: Sendable {
                 if let outcome = Outcome(packet) { state.outcome = outcome }
             } catch {
                 if error == .resourceTemporarilyUnavailable { return }
+                // How a socket says that its other end went with packets unread. There was one, the launch.
+                if error == .connectionReset { state.launchIsUnread = true }
                 closeChannel(&state)
             }
         }
@@ -208,7 +216,8 @@ final class ProcessRecord: Sendable {
             raw: raw,
             outcome: state.outcome,
             tail: state.errors.tail,
-            memoryRanOut: raw?.wasSignalled == true && raw?.status == 9 && MemoryEvents.shared.killsIncreased()
+            memoryRanOut: raw?.wasSignalled == true && raw?.status == 9 && MemoryEvents.shared.killsIncreased(),
+            neverBegan: state.launchIsUnread && !state.wasSignalled && startMethod == .forkServer
         )
         state.outcome = nil
         Runtime.current.monitor.remove(state.token)
@@ -346,6 +355,7 @@ final class ProcessRecord: Sendable {
                 // Asked first: the id of a child that somebody else reaped may be another process's by now.
                 guard try ChildControl.peek(pid) == nil else { return }
                 try ChildControl.signal(pid, number)
+                state.wasSignalled = true
             } catch {
                 if error != .noChildProcess && error != .noSuchProcess { throw error }
             }

@@ -11,6 +11,7 @@ final class Runtime: Sendable {
     let monitor = Monitor()
     let forkServer = ForkServerClient()
     let sharedMemory = SharedMemoryPool()
+    let tracker = Tracker()
     let futexReactor = FutexReactor()
     let descriptorReactor = DescriptorReactor()
     private let lifeline = Mutex<Lifeline?>(nil)
@@ -56,29 +57,16 @@ final class Runtime: Sendable {
             return fresh.read.number
         }
     }
-
-    /// In a child made by a plain fork: closes the write end that it inherited, or its siblings would outlive their parent.
-    ///
-    /// - Parameter hold: ``lifelineHold`` as it was before the fork.
-    static func closeInherited(hold: CInt) {
-        _ = Descriptor(owning: hold)
-    }
-
-    /// The number of the lifeline's write end.
-    func lifelineHold() throws(Errno) -> CInt {
-        _ = try lifelineNumber()
-        return lifeline.withLock { $0!.hold.number }
-    }
 }
 
 /// A pipe on which nothing is ever written. Its write end is held by this process alone; when it closes, the kernel kills
-/// every process that armed the read end (see `_mp_arm_lifeline`).
+/// every process that armed the read end (see `_mp_arm_lifeline`). Copies of this process let go of it (see `_mp_make_lifeline`).
 private final class Lifeline: Sendable {
     let read: Descriptor
     let hold: Descriptor
 
     init() throws(Errno) {
-        let ends = try Descriptor.pipeNumbers()
+        let ends = try Descriptor.lifelineNumbers()
         read = Descriptor(owning: ends.read)
         hold = Descriptor(owning: ends.write)
     }

@@ -19,6 +19,9 @@ extension EncodedPieces {
 }
 
 extension SharedDescriptor {
+    /// Whether what is being encoded now can take descriptors along.
+    static var canTravel: Bool { TransferContext.current != nil }
+
     /// Attaches this descriptor to the message that is being encoded; returns the index under which it arrives.
     ///
     /// - Throws: ``SharedStateError`` (`cannotTravel`) where only bytes go: to a file, into JSON, in an error.

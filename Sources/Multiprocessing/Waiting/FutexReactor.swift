@@ -16,20 +16,29 @@ final class FutexReactor: Sendable {
     /// Suspends while the word holds `value`, until it is woken, the deadline passes or the task is cancelled.
     ///
     /// The word has to stay mapped until this returns. Two system calls, and a wake-up of the thread.
-    /// - Returns: `.woken` also when cancelled: the caller looks.
-    func wait(_ word: FutexWord, while value: UInt32, deadline: Deadline) async -> FutexWord.Outcome {
+    /// - Parameter endsWhenCancelled: false for a task that was cancelled before, and still has to wait.
+    /// - Returns: `.woken` or `.changed` also when cancelled: the caller looks.
+    func wait(
+        _ word: FutexWord,
+        while value: UInt32,
+        deadline: Deadline,
+        endsWhenCancelled: Bool = true
+    ) async -> FutexWord.Outcome {
         guard let (shard, id) = reserve() else {
             // No thread can be had. Never block this one: look again soon.
             try? await Task.sleep(for: .milliseconds(1))
             return .woken
         }
-        return await withTaskCancellationHandler {
+        let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 shard.add(id, Shard.Entry(word: word, value: value, deadline: deadline, continuation: continuation))
             }
         } onCancel: {
-            shard.cancel(id)
+            if endsWhenCancelled { shard.cancel(id) }
         }
+        // The cancellation may have come after the end. No handler runs any more here.
+        if Task.isCancelled { shard.forget(id) }
+        return outcome
     }
 
     /// A place at a thread that has one.
@@ -95,6 +104,11 @@ private final class Shard: Sendable {
         ring()
     }
 
+    /// Drops what a late cancellation left.
+    func forget(_ id: Int) {
+        state.withLock { _ = $0.cancelled.remove(id) }
+    }
+
     private func ring() {
         bell.atomic.pointee.wrappingAdd(1, ordering: .releasing)
         bell.wake()
@@ -102,15 +116,22 @@ private final class Shard: Sendable {
 
     func run() {
         var canSleepOnMany = true
-        var outcome = FutexWord.Outcome.woken
+        /// The entries up to this one have been slept on.
+        var slept = 0
         while true {
             let rung = bell.atomic.pointee.load(ordering: .acquiring)
-            settle(timedOut: outcome == .timedOut)
-            let (words, deadline) = state.withLock { state in
+            settle(slept: slept)
+            let (words, deadline, last) = state.withLock { state in
                 let entries = state.entries.values
                 let first = entries.compactMap(\.deadline.remaining).min()
-                return (entries.map { (word: $0.word, value: $0.value) }, Deadline(after: first))
+                return (
+                    entries.map { (word: $0.word, value: $0.value) }, Deadline(after: first),
+                    state.entries.keys.max() ?? 0
+                )
             }
+            // One sleep on all of them, or none at all.
+            let outcome: FutexWord.Outcome
+            defer { if outcome != .changed { slept = max(slept, last) } }
             guard canSleepOnMany, !words.isEmpty else {
                 let slice = words.isEmpty ? deadline : deadline.earlier(.milliseconds(1))
                 outcome = bell.wait(while: rung, deadline: slice)
@@ -119,22 +140,22 @@ private final class Shard: Sendable {
             do throws(Errno) {
                 outcome = try FutexWord.waitAny([(bell, rung)] + words, deadline: deadline)
             } catch {
-                // Anything but a missing system call shows itself again, or is gone, at the next look.
-                if error == .noFunction { canSleepOnMany = false }
-                outcome = .woken
+                // Some sandboxes refuse what they do not know by EPERM. Whatever else it is (no memory), it may pass.
+                if error == .noFunction || error == .notPermitted { canSleepOnMany = false }
+                outcome = bell.wait(while: rung, deadline: deadline.earlier(.milliseconds(1)))
             }
         }
     }
 
     /// Resumes whoever has reason to look.
-    private func settle(timedOut: Bool) {
+    private func settle(slept: Int) {
         let done = state.withLock { state in
-            var done: [(Entry, FutexWord.Outcome)] = []
+            var done: [(id: Int, entry: Entry, outcome: FutexWord.Outcome)] = []
             for (id, entry) in state.entries {
                 let isCancelled = !state.cancelled.isEmpty && state.cancelled.contains(id)
                 let outcome: FutexWord.Outcome
                 if isCancelled || entry.word.atomic.pointee.load(ordering: .acquiring) != entry.value {
-                    outcome = .woken
+                    outcome = id <= slept ? .woken : .changed
                 } else if entry.deadline.hasPassed {
                     outcome = .timedOut
                 } else {
@@ -143,10 +164,11 @@ private final class Shard: Sendable {
                 state.entries[id] = nil
                 state.cancelled.remove(id)
                 state.reserved -= 1
-                done.append((entry, outcome))
+                done.append((id, entry, outcome))
             }
             return done
         }
-        for (entry, outcome) in done { entry.continuation.resume(returning: outcome) }
+        // First those that have waited longest: those of them that lose queue up again in this order.
+        for (_, entry, outcome) in done.sorted(by: { $0.id < $1.id }) { entry.continuation.resume(returning: outcome) }
     }
 }

@@ -7,21 +7,26 @@ internal import Synchronization
 /// which it is taken by nobody known. Owners are processes: any thread of the holder may release it. A holder that died is
 /// found out by whoever has waited for some milliseconds, and one of those takes the word over and is told.
 ///
-/// Bits, besides the stamp's: 31, somebody sleeps on the low half; 30, the next turn is for one who slept.
-/// Free is zero, or bit 30 (and perhaps 31) without a stamp. The low half is the futex.
+/// ``OwnerWordState`` has the rules. The futex is the low half.
 ///
-/// Fairness: a newcomer may take a free word before a sleeper that was just woken gets to run, which keeps the word busy. A
-/// sleeper that has waited a millisecond sets bit 30; then a release leaves the word to those who slept, and newcomers join
-/// them. Sleepers are woken in the order in which they fell asleep. So nobody waits behind an unbounded number of newcomers.
+/// Fairness: a newcomer may take a free word before a sleeper that was just woken gets to run, which keeps the word busy. One
+/// that has waited a millisecond and loses once more reserves the next turns for those who slept, and newcomers have to queue
+/// up with them: 2 turns at first, then 4, 8, … as it goes on losing. Sleepers are woken in the order in which they fell
+/// asleep, so with n of them, nobody loses more than log n times after its first millisecond.
 ///
-/// Costs one compare-and-swap to take and one exchange to release while nobody waits: no system call.
+/// Costs one compare-and-swap to take and one to release while nobody waits: no system call.
+///
+/// Memory order. *Taking* acquires and *releasing* releases, so what an owner did is seen by the next. Those who mark the
+/// word in between do so by read-modify-write, which continues the releaser's release sequence: who reads their mark
+/// has read the release. A *dead* owner never released. What it had stored is in memory all the same: it ran on a processor
+/// that stopped it between two instructions, and whoever calls it dead learned so from the kernel after that. Only the
+/// compiler may have exchanged its stores; so a store that has to be found in front of another one by a successor (a commit
+/// after its data) has to be a releasing one. The *kernel* compares and queues a sleeper under the lock that a waker takes,
+/// with full barriers: whoever changes the word and then wakes either finds the sleeper, or the sleeper finds the change.
 struct OwnerWord: @unchecked Sendable {
     // Unchecked: an address that is only used by atomic operations. No lock.
 
     private let word: UnsafeMutablePointer<Atomic<UInt64>>
-
-    private static let sleepers: UInt64 = 1 << 31
-    private static let reserved: UInt64 = 1 << 30
 
     /// The word at an address in shared memory, zero at first.
     init(_ word: UnsafeMutablePointer<Atomic<UInt64>>) {
@@ -36,56 +41,66 @@ struct OwnerWord: @unchecked Sendable {
     }
 
     /// The process that holds it; ``ProcessStamp/nobody`` if it is free.
+    ///
+    /// Relaxed: an answer about a moment. Where it is this process, it was this process that stored it, and nobody else changes
+    /// it meanwhile.
     var owner: ProcessStamp { ProcessStamp(rawValue: word.pointee.load(ordering: .relaxed)) }
+
+    /// Takes it if that costs nothing: if it is free and nobody ever waited.
+    @inline(__always)
+    func takeIfUncontended() -> Bool {
+        let me = ProcessStamp.current.rawValue
+        let (won, _) = word.pointee.compareExchange(expected: 0, desired: me, ordering: .acquiring)
+        if won { chaosStep("word.taken") }
+        return won
+    }
 
     /// Takes it if it is free, or if its owner is dead. Does not wait.
     ///
     /// - Parameter progress: how long the caller has been at it; the owner's life is looked into when that is long.
     @inline(__always)
     func take(_ progress: WaitProgress = .first) -> Outcome {
-        let me = ProcessStamp.current.rawValue
-        if progress.sleeps == 0 {
-            let (won, _) = word.pointee.compareExchange(expected: 0, desired: me, ordering: .acquiring)
-            if won { return .taken(from: nil) }
-        }
-        return takeContended(me, progress)
+        if progress.sleeps == 0, takeIfUncontended() { return .taken(from: nil) }
+        return takeContended(progress)
     }
 
     @inline(never)
-    private func takeContended(_ me: UInt64, _ progress: WaitProgress) -> Outcome {
-        var current = word.pointee.load(ordering: .relaxed)
+    private func takeContended(_ progress: WaitProgress) -> Outcome {
+        let me = ProcessStamp.current.rawValue
+        var current = OwnerWordState(rawValue: word.pointee.load(ordering: .relaxed))
         while true {
-            let owner = ProcessStamp(rawValue: current)
-            let isFree = owner == .nobody
-            let mayTake = isFree && (current & Self.reserved == 0 || progress.sleeps > 0 || progress.isOverdue)
-            let isDead = !isFree && progress.isOverdue && !owner.isAlive
-            if mayTake || isDead {
-                // Others may sleep that nobody else knows of: whoever slept wakes one when it releases.
-                let flags = progress.sleeps > 0 || isDead ? Self.sleepers : current & Self.sleepers
-                let (won, now) = exchange(current, me | flags)
+            let owner = ProcessStamp(rawValue: current.rawValue)
+            let isDead = progress.isOverdue && owner != .nobody && !owner.isAlive
+            switch current.step(of: me, progress, ownerIsDead: isDead) {
+            case .take(let next):
+                let (won, now) = exchange(current, next)
                 if won {
                     chaosStep("word.taken")
                     return .taken(from: isDead ? owner : nil)
                 }
                 current = now
-                continue
-            }
-            let marked = current | Self.sleepers | (progress.isStarving && !isFree ? Self.reserved : 0)
-            if marked != current {
-                let (won, now) = exchange(current, marked)
-                guard won else {
-                    current = now
-                    continue
+            case .wait(let next):
+                if next != current {
+                    let (won, now) = exchange(current, next)
+                    guard won else {
+                        current = now
+                        continue
+                    }
                 }
+                chaosStep("word.waiting")
+                return .busy(FutexWord(lowHalfOf: word), UInt32(truncatingIfNeeded: next.rawValue))
             }
-            chaosStep("word.waiting")
-            return .busy(FutexWord(lowHalfOf: word), UInt32(truncatingIfNeeded: marked))
         }
     }
 
-    private func exchange(_ expected: UInt64, _ desired: UInt64) -> (Bool, UInt64) {
-        let (won, now) = word.pointee.compareExchange(expected: expected, desired: desired, ordering: .acquiring)
-        return (won, now)
+    // Acquiring for those that take; those that mark need no order, but may have it.
+    private func exchange(_ old: OwnerWordState, _ new: OwnerWordState) -> (Bool, OwnerWordState) {
+        let (won, now) = word.pointee.compareExchange(
+            expected: old.rawValue,
+            desired: new.rawValue,
+            ordering: .acquiring
+        )
+        return (won, OwnerWordState(rawValue: now))
     }
 
     /// Gives it up; false, and nothing done, if this process does not hold it. One exchange; a system call if somebody sleeps.
@@ -94,30 +109,27 @@ struct OwnerWord: @unchecked Sendable {
     func release() -> Bool {
         let me = ProcessStamp.current.rawValue
         let (won, _) = word.pointee.compareExchange(expected: me, desired: 0, ordering: .releasing)
+        if won { chaosStep("word.released") }
         return won || releaseContended(me)
     }
 
     @inline(never)
     private func releaseContended(_ me: UInt64) -> Bool {
-        var current = word.pointee.load(ordering: .relaxed)
+        var current = OwnerWordState(rawValue: word.pointee.load(ordering: .relaxed))
         repeat {
-            guard current & ProcessStamp.mask == me else { return false }
+            guard current.owner == me else { return false }
             chaosStep("word.releasing")
-            // What is reserved stays so until somebody who slept has it.
             let (won, now) = word.pointee.compareExchange(
-                expected: current,
-                desired: current & Self.reserved,
+                expected: current.rawValue,
+                desired: current.released.rawValue,
                 ordering: .releasing
             )
             if won { break }
-            current = now
+            current = OwnerWordState(rawValue: now)
         } while true
         chaosStep("word.released")
-        guard current & Self.sleepers != 0 else { return true }
-        if FutexWord(lowHalfOf: word).wake() == 0, current & Self.reserved != 0 {
-            // Nobody slept after all (a sleeper gave up, or died): nothing to reserve it for.
-            _ = word.pointee.compareExchange(expected: Self.reserved, desired: 0, ordering: .relaxed)
-        }
+        guard current.hasSleepers else { return true }
+        FutexWord(lowHalfOf: word).wake()
         return true
     }
 }

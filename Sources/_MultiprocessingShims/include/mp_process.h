@@ -74,6 +74,10 @@ pid_t _mp_spawn(const struct _mp_spawn *request);
 /// Returns the descriptor that must stay open for it. See the definition.
 int _mp_arm_lifeline(int pipe, pid_t owner);
 
+/// A lifeline: ends[0] to be armed by children, ends[1] held by this process alone. Copies that anybody makes of it by fork()
+/// close their ends[1]. One for each process, for its whole life.
+int _mp_make_lifeline(int *ends);
+
 int _mp_reset_signals(const int *_Nullable ignored, int ignored_count, const int *_Nullable blocked, int blocked_count);
 int _mp_block_all_signals(void);
 /// Default action for every signal, none blocked.

@@ -42,6 +42,11 @@ void _mp_stamp_forget(void);
 /// How often this process forked since its stamp was first asked for: copies of it share its memory from then on.
 uint32_t _mp_fork_count(void);
 
+/// Who is running: the current Swift task if there is one, else the thread. Never zero, and never used again in this process.
+uint64_t _mp_holder_self(void);
+/// A number that no other thread of this process has now. No system call.
+uint64_t _mp_thread_token(void);
+
 /// A memory file of `size` bytes that can neither shrink nor grow. `huge`: 2 MiB pages (from the reserved pool).
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge);
 /// Whether the file behind `fd` can never shrink: only then is it safe to touch a mapping of one that somebody else sent.

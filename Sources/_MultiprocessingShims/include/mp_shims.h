@@ -3,6 +3,7 @@
 #include "mp_closures.h"
 #include "mp_entry.h"
 #include "mp_process.h"
+#include "mp_segment.h"
 #include "mp_shared.h"
 #include "mp_sockets.h"
 #include "mp_stack.h"

@@ -126,8 +126,6 @@ extension ProcessTests {
             #expect(child.exitStatus == .signalled(SIGKILL))
         }
 
-        // CPython: TestWait.test_wait_integer
-        // Adapted: sentinels only; the connections beside them come with Connection.
         @Test(arguments: StartMethod.allCases) func waitForAnyOfSeveral(method: StartMethod) async throws {
             try await isolated {
                 let children = try (0..<3).map { _ in try ChildProcess(startMethod: method) { sleepForever() } }

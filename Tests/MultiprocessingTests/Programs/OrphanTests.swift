@@ -40,6 +40,24 @@ extension ProcessTests {
             if ending != "trap" && ending != "abort" { #expect(end.errors.isEmpty, "\(end.errors)") }
         }
 
+        /// A copy that the program made by fork(), past the library, and that outlives it. It held the children's lifeline.
+        @Test(arguments: StartMethod.allCases) func copyLeftBehind(method: StartMethod) throws {
+            let scenario = try Scenario(["left-copy", "\(method)"])
+            var (family, copy): ([Int32], Int32?) = ([], nil)
+            while case let line = scenario.nextLine(), !line.isEmpty {
+                if line.hasPrefix("pid ") { family += [Int32(line.dropFirst(4))].compactMap { $0 } }
+                if line.hasPrefix("copy ") { copy = Int32(line.dropFirst(5)) }
+            }
+            #expect(family.count >= 3)
+            let allGone = eventually(within: .seconds(1)) { family.allSatisfy(isGone) }
+            let left = try #require(copy)
+            #expect(!isGone(left), "the copy, which this is about, has gone itself")
+            kill(left, SIGKILL)
+            #expect(allGone, "children outlived their parent with its copy")
+            let end = scenario.finish()
+            #expect(end.wasSignalled && end.status == SIGKILL, "\(end)")
+        }
+
         // As a terminal does it: to the group of the program, whose children have groups of their own.
         @Test(arguments: StartMethod.allCases, ["signal", "join"])
         func controlC(method: StartMethod, ending: String) throws {

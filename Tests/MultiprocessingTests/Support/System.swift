@@ -139,6 +139,18 @@ func withTemporaryDirectory<R>(_ body: (String) throws -> R) throws -> R {
     return try body(path)
 }
 
+/// ``withTemporaryDirectory(_:)`` for an asynchronous body.
+func withTemporaryDirectory<R>(_ body: (String) async throws -> R) async throws -> R {
+    var template = Array("/tmp/multiprocessing-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
+    let path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    defer {
+        for name in filesIn(path) { unlink("\(path)/\(name)") }
+        rmdir(path)
+    }
+    return try await body(path)
+}
+
 private func filesIn(_ path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }

@@ -28,6 +28,9 @@ int64_t mpb_thread_join(void);
 // From before pthread_create to the thread's first instruction.
 int64_t mpb_thread_first_instruction(void);
 
+// Runs `work` in as many threads at once; from before the first pthread_create to the last join. Its results are in `results`.
+int64_t mpb_in_threads(int count, int64_t (*work)(void), int64_t *results);
+
 // Copies the bytes into fresh memory and from there into fresh memory; giving the memory back is not counted.
 int64_t mpb_copy_twice(const void *bytes, size_t count);
 

@@ -1,0 +1,237 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+public import SystemPackage
+
+/// Waits for other processes of this user to connect.
+///
+///     let listener = try Listener()
+///     let child = try ChildProcess(arguments: listener.address) { address in
+///         try Connection.connect(to: address).send("hello")
+///     }
+///     try child.start()
+///     let connection = try listener.accept()
+///
+/// Not only children: any program of the same user that knows the address. Both sides ask the kernel who the other one is, and
+/// refuse processes of other users before anything is shared with them. A connection is the same as those of
+/// ``Connection/pair(duplex:)``: shared memory, which the connecting side makes.
+///
+/// Python: `multiprocessing.connection.Listener`, of family `AF_UNIX`.
+public final class Listener: Sendable {
+    /// Where it is found.
+    public let address: Address
+
+    /// Those who connected and have not greeted yet. More are left in the backlog.
+    private static let mostPending = 64
+
+    private struct Pending {
+        var socket: SharedDescriptor
+        var peer: PeerCredentials
+        var deadline: Deadline
+    }
+
+    private struct State {
+        /// Nil once closed.
+        var socket: SharedDescriptor?
+        var pending: [Pending] = []
+        var lastAccepted: PeerCredentials?
+    }
+
+    private let state: Mutex<State>
+    /// The file that this listener made for its path.
+    private let file: FileIdentity?
+    /// Only the process that made the path removes it.
+    private let maker = ProcessStamp.current
+
+    /// Begins to listen.
+    ///
+    /// Three system calls; one more for a path.
+    /// - Parameter address: nil for an abstract name that nobody can guess; see ``Address``.
+    /// - Parameter backlog: how many may have connected without being accepted; further ones wait.
+    /// - Throws: ``SharedStateError``: `exists` if the address is taken, also by a path that a killed process left; `notFound` for
+    ///   a path in no directory; `invalidArgument`; `outOfResources`.
+    public init(address: Address? = nil, backlog: Int = 64) throws {
+        let address = try address ?? Address.random()
+        try address.validate()
+        guard backlog > 0 else { throw SharedStateError(.invalidArgument, "A backlog of \(backlog) lets nobody in") }
+        do throws(Errno) {
+            let socket = try LocalSocket.listen(
+                address.name,
+                isAbstract: address.isAbstract,
+                backlog: CInt(clamping: backlog)
+            )
+            state = Mutex(State(socket: SharedDescriptor(socket)))
+        } catch {
+            let code: SharedStateError.Code =
+                switch error {
+                case .addressInUse: .exists
+                case .noSuchFileOrDirectory, .notDirectory: .notFound
+                default: .outOfResources
+                }
+            throw SharedStateError(code, "\(address) cannot be listened on", errno: error)
+        }
+        file = address.path.flatMap { FileIdentity(at: $0) }
+        self.address = address
+    }
+
+    deinit {
+        close()
+    }
+
+    /// Stops listening, and removes the path if there is one. A second close is harmless. Connections live on.
+    ///
+    /// Calls of other threads that wait in `accept` throw `closed` within half a second.
+    public func close() {
+        let wasOpen = state.withLock { state in
+            defer { (state.socket, state.pending) = (nil, []) }
+            return state.socket != nil
+        }
+        guard wasOpen, maker == .current, let path = address.path, let file else { return }
+        LocalSocket.removeFile(at: path, ifStill: file)
+    }
+
+    /// Whether ``close()`` was called.
+    public var isClosed: Bool { state.withLock { $0.socket == nil } }
+
+    /// Who connected last, of those that were accepted. Python: `last_accepted`.
+    public var lastAccepted: PeerCredentials? { state.withLock { $0.lastAccepted } }
+
+    /// A descriptor that is readable when somebody connects. It is the listener's; do not accept from it.
+    public var fileDescriptor: FileDescriptor {
+        get throws { FileDescriptor(rawValue: try socket().descriptor.number) }
+    }
+
+    func socket() throws -> SharedDescriptor {
+        guard let socket = state.withLock({ $0.socket }) else {
+            throw SharedStateError(.closed, "The listener was closed")
+        }
+        return socket
+    }
+
+    // MARK: Accepting
+
+    /// Returns the next connection. Blocks the thread until somebody connects.
+    ///
+    /// Whoever connects and is of another user, says anything but what ``Connection/connect(to:timeout:)`` says, or nothing for five
+    /// seconds, is let go of without an answer, and holds up nobody meanwhile.
+    /// - Parameter timeout: how long to wait; nil for as long as it takes, zero or less to look once.
+    /// - Throws: ``SharedStateError``: `timedOut`, `closed`; `outOfResources` when this process can open no more.
+    @available(*, noasync, message: "Use the async accept: this one blocks the thread")
+    public func accept(timeout: Duration? = nil) throws -> Connection {
+        let deadline = Deadline(after: timeout)
+        while true {
+            let (connection, wait) = try attempt()
+            if let connection { return connection }
+            if deadline.hasPassed { throw Self.timedOut(timeout) }
+            let sockets = wait.sockets
+            do throws(Errno) {
+                _ = try waitUntilReady(
+                    sockets.map { Interest($0.descriptor.number) },
+                    deadline: deadline.earlier(wait.patience)
+                )
+            } catch {
+                throw SharedStateError(.outOfResources, "The listener cannot be waited for", errno: error)
+            }
+            withExtendedLifetime(sockets) {}
+        }
+    }
+
+    /// Returns the next connection. Suspends until somebody connects.
+    ///
+    /// - Throws: as the blocking one, and `CancellationError`.
+    public func accept(timeout: Duration? = nil) async throws -> Connection {
+        let deadline = Deadline(after: timeout)
+        while true {
+            let isCancelled = Task.isCancelled
+            let (connection, wait) = try attempt()
+            if let connection { return connection }
+            if isCancelled { throw CancellationError() }
+            if deadline.hasPassed { throw Self.timedOut(timeout) }
+            let sockets = wait.sockets
+            await Runtime.current.descriptorReactor.wait(
+                sockets.map(\.number),
+                deadline: deadline.earlier(wait.patience)
+            )
+            withExtendedLifetime(sockets) {}
+        }
+    }
+
+    private static func timedOut(_ timeout: Duration?) -> SharedStateError {
+        SharedStateError(.timedOut, "Nobody connected within \(timeout ?? .zero)")
+    }
+
+    /// What to sleep on after an attempt in vain, and for how long at most.
+    private struct Wait {
+        var sockets: [SharedDescriptor]
+        var patience: Duration
+    }
+
+    /// Takes in whoever has connected, and returns the first connection that is complete. Does not wait.
+    private func attempt() throws -> (Connection?, Wait) {
+        try state.withLock { state in
+            guard let socket = state.socket else { throw SharedStateError(.closed, "The listener was closed") }
+            try welcome(&state, socket)
+            var index = 0
+            while index < state.pending.count {
+                let pending = state.pending[index]
+                switch Handshake.receive(pending.socket) {
+                case .accepted(let end):
+                    state.pending.remove(at: index)
+                    state.lastAccepted = pending.peer
+                    return (Connection(end), Wait(sockets: [], patience: .zero))
+                case .nothingYet where !pending.deadline.hasPassed:
+                    index += 1
+                case .nothingYet, .failed:
+                    state.pending.remove(at: index)
+                }
+            }
+            // With as many as may be, only they are waited for: the others stay in the backlog.
+            let listening = state.pending.count < Self.mostPending ? [socket] : []
+            let first = state.pending.compactMap(\.deadline.remaining).min()
+            return (
+                nil,
+                Wait(
+                    sockets: listening + state.pending.map(\.socket),
+                    patience: min(first ?? ConnectionEnd.longestSleep, ConnectionEnd.longestSleep)
+                )
+            )
+        }
+    }
+
+    private func welcome(_ state: inout State, _ socket: SharedDescriptor) throws {
+        while state.pending.count < Self.mostPending {
+            do throws(Errno) {
+                let accepted = try LocalSocket.accept(socket.descriptor.number)
+                let peer = try PeerCredentials(of: accepted)
+                guard peer.isThisUser else { continue }
+                state.pending.append(
+                    Pending(
+                        socket: SharedDescriptor(accepted),
+                        peer: peer,
+                        deadline: Deadline(after: Handshake.patience)
+                    )
+                )
+            } catch {
+                if error == .resourceTemporarilyUnavailable { return }
+                // Those who are here already may still be let in.
+                if !state.pending.isEmpty { return }
+                throw SharedStateError(.outOfResources, "Nobody more can be let in", errno: error)
+            }
+        }
+    }
+}
+
+extension Listener: Waitable {
+    public func waitSource() throws -> WaitSource {
+        let socket = try socket()
+        return WaitSource(.descriptor(socket.descriptor.number), keeping: socket)
+    }
+
+    /// Whether somebody has connected, so that an accept need not wait long.
+    public var isReady: Bool {
+        get throws {
+            if state.withLock({ !$0.pending.isEmpty }) { return true }
+            let socket = try socket()
+            return try FileDescriptor(rawValue: socket.descriptor.number).isReady
+        }
+    }
+}

@@ -1,0 +1,188 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+
+/// An item on its way into a queue. The bytes are valid while the call runs that it is passed to.
+struct OutgoingItem {
+    var bytes: UnsafeRawBufferPointer
+    var attachments: [SharedDescriptor] = []
+
+    var recordSize: Int { RecordHeader.recordSize(bytes.count, hasDescriptors: !attachments.isEmpty) }
+}
+
+extension QueueCore {
+    /// Where jumping back to the start of the ring begins to be worth it, in bytes: what a processor's nearest caches hold.
+    private static let windowSize = 64 << 10
+
+    /// Refuses what can never get in.
+    func validate(_ item: OutgoingItem) throws {
+        guard item.recordSize <= ring.capacity else {
+            throw SharedStateError(
+                .tooLarge,
+                "An item of \(item.bytes.count) bytes is too large for a queue of \(ring.capacity) bytes"
+            )
+        }
+        guard item.attachments.count <= Descriptor.maximumPassed else {
+            throw SharedStateError(
+                .tooLarge,
+                "An item with \(item.attachments.count) descriptors: \(Descriptor.maximumPassed) can travel"
+            )
+        }
+    }
+
+    /// Puts as many of the items as there is room for, in order, all at once; how many.
+    ///
+    /// - Parameter isImmediate: throw `full` instead of waiting for room.
+    func attemptPut(
+        _ items: UnsafeBufferPointer<OutgoingItem>,
+        isImmediate: Bool,
+        _ progress: WaitProgress,
+        _ turn: inout Turn
+    ) throws -> Attempt<Int> {
+        try requireOpen()
+        if progress.isAboutToSleep, !isImmediate { producers.announce(forBytes: turn.lackedBytes) }
+        let seen = headWord
+        if tailWord.isShutDown { throw Self.shutDownError }
+        let entry = enter(memory.producerGuard, progress, &turn)
+        guard entry.isTaken else { return .wait(entry.sleepOn!.0, while: entry.sleepOn!.1) }
+        // A dead owner left nothing to repair: what it had not committed lies beyond the tail.
+        chaosStep("queue.put.entered")
+        var put = PutSession(word: tailWord)
+        var sleepOn = (FutexWord(lowHalfOf: memory.head), seen.low)
+        do {
+            defer { memory.producerGuard.release() }
+            put.tail = RingPosition(rawValue: memory.tailPosition(put.word.copy).pointee.load(ordering: .relaxed))
+            guard ring.isValid(put.tail) else { throw QueueMemory.damaged }
+            var head = try loadHead()
+            if put.tail.offset >= Self.windowSize, put.word.sequence == head.word.sequence {
+                if case .taken(let dead) = memory.consumerGuard.take() { head = try rearrange(&put, dead) ?? head }
+            }
+            while put.count < items.count {
+                guard put.word.sequence &+ UInt64(put.count) &- head.word.sequence < memory.maximumCount else {
+                    turn.lackedBytes = false
+                    break
+                }
+                let item = items[put.count]
+                guard let place = ring.place(item.recordSize, tail: put.tail, free: head.free) else {
+                    turn.lackedBytes = true
+                    let fresh = try loadHead()
+                    if fresh.word != head.word {
+                        head = fresh
+                        continue
+                    }
+                    let isEmpty = put.count == 0 && put.word.sequence == head.word.sequence
+                    guard fresh.free != fresh.position || isEmpty && put.tail.offset > 0 else { break }
+                    let entry = enter(memory.consumerGuard, progress, &turn)
+                    guard entry.isTaken else {
+                        sleepOn = entry.sleepOn!
+                        break
+                    }
+                    guard let changed = try rearrange(&put, entry.deadOwner) else { break }
+                    head = changed
+                    continue
+                }
+                guard try write(item, at: place, &put) else {
+                    turn.lackedBytes = true
+                    break
+                }
+                put.count += 1
+            }
+            if put.count > 0 { try commit(put) }
+        }
+        guard put.count > 0 else {
+            // A guard that is busy does not make a queue full.
+            if isImmediate, sleepOn.0 == FutexWord(lowHalfOf: memory.head) { throw fullError }
+            return .wait(sleepOn.0, while: sleepOn.1)
+        }
+        let calls = consumers.calls
+        if calls != 0 { consumers.ring(calls, count: put.count) }
+        return .done(put.count)
+    }
+
+    /// What a put has written but not committed.
+    private struct PutSession {
+        var word: CommitWord
+        var tail = RingPosition.start
+        var count = 0
+    }
+
+    /// False if the descriptors found no room.
+    private func write(_ item: OutgoingItem, at place: Ring.Placement, _ put: inout PutSession) throws -> Bool {
+        let header = RecordHeader(byteCount: item.bytes.count, hasDescriptors: !item.attachments.isEmpty)
+        let record = try memory.bytes(at: place.start, count: header.recordSize)
+        var payload = RecordHeader.size
+        if header.hasDescriptors {
+            // The number is used up before the packet is sent, so that no two packets have the same.
+            let ticket = memory.ticket.pointee.load(ordering: .relaxed) &+ 1
+            memory.ticket.pointee.store(ticket, ordering: .sequentiallyConsistent)
+            chaosStep("queue.put.ticketed")
+            guard try channel.send(item.attachments, ticket: ticket) else { return false }
+            chaosStep("queue.put.sent")
+            record.storeBytes(of: ticket, toByteOffset: RecordHeader.size, as: UInt64.self)
+            payload += RecordHeader.ticketSize
+        }
+        if place.isWrapped { try memory.storeWord(RecordHeader.wrap.rawValue, at: put.tail) }
+        chaosStep("queue.put.marked")
+        if item.bytes.count > 0 {
+            (record.baseAddress! + payload).copyMemory(from: item.bytes.baseAddress!, byteCount: item.bytes.count)
+        }
+        chaosStep("queue.put.copied")
+        record.storeBytes(of: header.rawValue, as: UInt64.self)
+        put.tail = place.end
+        return true
+    }
+
+    /// The commit point of every put.
+    private func commit(_ put: PutSession) throws {
+        memory.tailPosition(put.word.committing(UInt64(put.count)).copy).pointee
+            .store(put.tail.rawValue, ordering: .releasing)
+        chaosStep("queue.put.written")
+        var current = put.word
+        repeat {
+            let (won, now) = memory.tail.pointee.compareExchange(
+                expected: current.rawValue,
+                desired: current.committing(UInt64(put.count)).rawValue,
+                ordering: .sequentiallyConsistent
+            )
+            if won { break }
+            current = CommitWord(rawValue: now)
+            if current.isShutDown { throw Self.shutDownError }
+        } while true
+        chaosStep("queue.put.committed")
+    }
+
+    /// Makes room, with both guards taken, of which it releases the consumers'; nil if there is none to be made.
+    ///
+    /// What holds left is joined to the rest. A queue that is empty moves back to the start of its ring, so that a small one stays in
+    /// few pages and in the caches, and an item as large as the ring finds it in one piece. Tail first, with a marker by which the head
+    /// finds it: killed in between, the queue is empty and consistent.
+    private func rearrange(_ put: inout PutSession, _ deadOwner: ProcessStamp?) throws -> Head? {
+        defer { memory.consumerGuard.release() }
+        if deadOwner != nil { try repairHolds() }
+        let old = try loadHead()
+        if old.free != old.position { try reclaim(moving: true) }
+        var head = try loadHead()
+        guard put.count == 0, put.tail.offset > 0, head.free == head.position, head.word.sequence == put.word.sequence
+        else {
+            return head.free != old.free ? head : nil
+        }
+        try memory.storeWord(RecordHeader.wrap.rawValue, at: put.tail)
+        put.tail = ring.nextLap(put.tail)
+        try commit(put)
+        put.word = tailWord
+        chaosStep("queue.put.jumping")
+        head.position = put.tail
+        head.free = put.tail
+        commit(head, taking: 0)
+        return try loadHead()
+    }
+
+    static var shutDownError: SharedStateError {
+        SharedStateError(.shutDown, "The queue was shut down")
+    }
+
+    var fullError: SharedStateError {
+        memory.maximumCount == .max
+            ? SharedStateError(.full, "The queue's \(ring.capacity) bytes are full")
+            : SharedStateError(.full, "The queue is full: it holds up to \(memory.maximumCount) items")
+    }
+}

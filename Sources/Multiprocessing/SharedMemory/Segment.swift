@@ -1,0 +1,222 @@
+internal import MultiprocessingSystem
+internal import SystemPackage
+
+/// Making, finding and removing named segments. The protocol is written down in Documentation/Layouts/SharedMemory.md.
+enum Segment {
+    /// The largest size that is tried at all; far beyond any machine's memory.
+    static let largest = 1 << 46
+
+    // MARK: Making
+
+    /// Makes a segment and gives it its name in one step: nobody ever sees it without its size, or unlocked.
+    ///
+    /// Killed before that step, this process leaves nothing behind; killed after it, the tracker knows already.
+    static func create(
+        _ name: SegmentName?,
+        size: Int,
+        removable: Bool,
+        prepare: (UnsafeMutableRawBufferPointer) throws -> Void
+    ) throws -> SegmentUse {
+        guard size > 0, size <= largest else {
+            throw SharedStateError(.invalidArgument, "No shared memory has \(size) bytes")
+        }
+        do {
+            let file = try SegmentFile.make(size: size, removable: removable)
+            let identity = try FileIdentity(of: file)
+            let mapping = try SharedMapping(mapping: file, count: size)
+            try prepare(UnsafeMutableRawBufferPointer(start: mapping.base, count: size))
+            chaosStep("segment.made")
+            let found = try place(file, identity, name, removable: removable)
+            chaosStep("segment.named")
+            return SegmentUse(
+                file,
+                mapping: mapping,
+                count: size,
+                identity: identity,
+                name: found,
+                isRemovable: removable
+            )
+        } catch let error as Errno {
+            if error == .fileExists, let name {
+                throw SharedStateError(.exists, "Shared memory named \"\(name.text)\" exists already", errno: error)
+            }
+            throw SharedStateError(
+                .outOfResources,
+                "\(size) bytes of named shared memory could not be had",
+                errno: error
+            )
+        }
+    }
+
+    private static func place(
+        _ file: borrowing Descriptor,
+        _ identity: FileIdentity,
+        _ wanted: SegmentName?,
+        removable: Bool
+    ) throws(Errno) -> SegmentName {
+        // Names of ours are random: a second collision in a row means that something else is wrong.
+        for attempt in 0... {
+            let name = if let wanted { wanted } else { try SegmentName.unique() }
+            if removable { try Runtime.current.tracker.watch(name, identity) }
+            chaosStep("segment.watched")
+            do throws(Errno) {
+                try SegmentFile.name(file, name.text)
+                return name
+            } catch {
+                if removable { Runtime.current.tracker.forget(identity) }
+                let mayTryAgain = attempt < 8 && (wanted == nil || removeLeftover(name))
+                guard error == .fileExists, mayTryAgain else { throw error }
+            }
+        }
+        throw .fileExists
+    }
+
+    /// Removes what a program left behind that was killed together with its tracker: ours, to be removed, and in nobody's use.
+    private static func removeLeftover(_ name: SegmentName) -> Bool {
+        guard let file = try? SegmentFile.open(name.text), let status = try? SegmentFile.status(of: file),
+            status.isRemovable, status.owner == ThisProcess.user
+        else { return false }
+        return removeIfUnused(name, status.identity) != .busy
+    }
+
+    // MARK: Finding
+
+    /// Attaches to a segment, whoever made it. One that somebody is about to size (others make the name first) is waited for.
+    static func attach(_ name: SegmentName, deadline: Deadline) throws -> SegmentUse {
+        while true {
+            switch try look(name) {
+            case .found(let use): return use
+            case .notYet:
+                guard !deadline.hasPassed else {
+                    throw SharedStateError(
+                        .timedOut,
+                        "Shared memory named \"\(name.text)\" has no size: nobody has given it one"
+                    )
+                }
+                ThisProcess.pause(.milliseconds(1))
+            }
+        }
+    }
+
+    private enum Look {
+        case found(SegmentUse)
+        case notYet
+    }
+
+    private static func look(_ name: SegmentName) throws -> Look {
+        do throws(Errno) {
+            let file = try SegmentFile.open(name.text)
+            chaosStep("segment.opened")
+            // Refused while somebody removes it, which then is over in a moment.
+            do throws(Errno) {
+                try SegmentFile.lock(file, forRemoval: false)
+            } catch .resourceTemporarilyUnavailable {
+                return .notYet
+            }
+            let status = try SegmentFile.status(of: file)
+            // Removed between the two steps, or between this name's two lives.
+            guard status.hasName else { return .notYet }
+            guard status.size > 0 else { return .notYet }
+            let mapping = try SharedMapping(mapping: file, count: status.size)
+            chaosStep("segment.attached")
+            return .found(
+                SegmentUse(
+                    file,
+                    mapping: mapping,
+                    count: status.size,
+                    identity: status.identity,
+                    name: name,
+                    isRemovable: status.isRemovable && status.owner == ThisProcess.user
+                )
+            )
+        } catch {
+            switch error {
+            case .noSuchFileOrDirectory:
+                throw SharedStateError(.notFound, "There is no shared memory named \"\(name.text)\"", errno: error)
+            case .permissionDenied, .tooManySymbolicLinkLevels:
+                throw SharedStateError(.refused, "Shared memory named \"\(name.text)\" may not be used", errno: error)
+            case .operationNotSupportedByDevice, .isDirectory, .noSuchAddressOrDevice:
+                throw SharedStateError(.malformed, "What is named \"\(name.text)\" is no shared memory", errno: error)
+            default:
+                throw SharedStateError(
+                    .outOfResources,
+                    "Shared memory named \"\(name.text)\" could not be attached",
+                    errno: error
+                )
+            }
+        }
+    }
+
+    // MARK: Removing
+
+    enum Removal {
+        case removed
+        /// The name is gone, or is another segment's by now.
+        case gone
+        /// Somebody uses it, or it could not be found out.
+        case busy
+    }
+
+    /// Removes a segment's name if nobody uses it.
+    ///
+    /// The lock is taken on an open file of its own. One that is shared with a fork's copy would be turned from theirs into
+    /// ours, and the kernel would see no conflict.
+    static func removeIfUnused(_ name: SegmentName, _ identity: FileIdentity) -> Removal {
+        do throws(Errno) {
+            let file = try SegmentFile.open(name.text)
+            let status = try SegmentFile.status(of: file)
+            guard status.identity == identity, status.isRemovable else { return .gone }
+            try SegmentFile.lock(file, forRemoval: true)
+            chaosStep("segment.removing")
+            // Whoever opens it now waits for the lock, and finds that it has no name.
+            try SegmentFile.unlink(name.text, identity)
+            chaosStep("segment.removed")
+            return .removed
+        } catch {
+            return error == .noSuchFileOrDirectory ? .gone : .busy
+        }
+    }
+
+    /// Whether a segment has its name still.
+    static func isThere(_ name: SegmentName, _ identity: FileIdentity) -> Bool {
+        do throws(Errno) {
+            return try SegmentFile.status(of: try SegmentFile.open(name.text)).identity == identity
+        } catch {
+            return error != .noSuchFileOrDirectory
+        }
+    }
+
+    /// Removes a name at once; whoever uses the segment keeps it.
+    static func unlink(_ name: SegmentName, _ identity: FileIdentity?) throws {
+        do throws(Errno) {
+            let known: FileIdentity
+            if let identity {
+                known = identity
+            } else {
+                known = try SegmentFile.status(of: try SegmentFile.open(name.text)).identity
+            }
+            try SegmentFile.unlink(name.text, known)
+            chaosStep("segment.unlinked")
+            Runtime.current.tracker.forget(known)
+        } catch {
+            switch error {
+            case .noSuchFileOrDirectory:
+                throw SharedStateError(.notFound, "There is no shared memory named \"\(name.text)\"", errno: error)
+            default:
+                throw SharedStateError(
+                    .refused,
+                    "The name \"\(name.text)\" may not be removed",
+                    errno: error
+                )
+            }
+        }
+    }
+
+    /// Removes what programs left behind that were killed together with their trackers. Only names of ours whose makers are dead.
+    static func sweep() {
+        for text in (try? SegmentFile.names(beginningWith: SegmentName.prefix)) ?? [] {
+            guard let name = try? SegmentName(text), let maker = name.maker, !maker.isAlive else { continue }
+            _ = removeLeftover(name)
+        }
+    }
+}
