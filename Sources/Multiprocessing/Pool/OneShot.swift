@@ -8,6 +8,7 @@ final class OneShot<Value: Sendable>: Sendable {
         var waiters: [Int: CheckedContinuation<Value?, Never>] = [:]
         /// Waits that were cancelled before they had begun.
         var cancelled: Set<Int> = []
+        var observers: [Int: @Sendable (Value) -> Void] = [:]
         var nextWaiter = 0
     }
 
@@ -21,15 +22,34 @@ final class OneShot<Value: Sendable>: Sendable {
 
     /// Sets the value and wakes whoever waits; does nothing the second time.
     func set(_ value: Value) {
-        let waiters: [CheckedContinuation<Value?, Never>]? = state.withLock { state in
+        typealias Waiting = (waiters: [CheckedContinuation<Value?, Never>], observers: [@Sendable (Value) -> Void])
+        let waiting: Waiting? = state.withLock { state in
             guard state.value == nil else { return nil }
             state.value = value
-            defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            defer { (state.waiters, state.observers) = ([:], [:]) }
+            let inOrder = state.observers.sorted { $0.key < $1.key }.map(\.value)
+            return (Array(state.waiters.values), inOrder)
         }
-        guard let waiters else { return }
+        guard let waiting else { return }
         bell.ring()
-        for waiter in waiters { waiter.resume(returning: value) }
+        for waiter in waiting.waiters { waiter.resume(returning: value) }
+        for observer in waiting.observers { observer(value) }
+    }
+
+    /// Has `body` called when there is a value, by whoever sets it; now if there is one. The number is for ``stopObserving(_:)``.
+    func observe(_ body: @escaping @Sendable (Value) -> Void) -> Int? {
+        let (value, number) = state.withLock { state -> (Value?, Int?) in
+            if let value = state.value { return (value, nil) }
+            state.nextWaiter += 1
+            state.observers[state.nextWaiter] = body
+            return (nil, state.nextWaiter)
+        }
+        if let value { body(value) }
+        return number
+    }
+
+    func stopObserving(_ number: Int) {
+        state.withLock { $0.observers[number] = nil }
     }
 
     /// Blocks the thread until there is a value; nil when the time is over first.

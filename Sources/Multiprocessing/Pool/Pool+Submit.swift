@@ -76,4 +76,18 @@ extension Pool {
     ) async throws -> Value {
         try await submit(timeout: timeout, retries: retries, fileID: fileID, line: line, body).value
     }
+
+    /// Runs `body` in a worker and returns its value; blocks the thread. Python: `apply`.
+    ///
+    /// - Throws: as ``submit(timeout:retries:fileID:line:_:)-…`` and ``PoolTask/value``.
+    @available(*, noasync, message: "Use the async apply: this one blocks the thread")
+    public func apply<Value: Sendable>(
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ body: @escaping @Sendable () throws -> Value
+    ) throws -> Value {
+        try submit(timeout: timeout, retries: retries, fileID: fileID, line: line, body).waitForValue()
+    }
 }

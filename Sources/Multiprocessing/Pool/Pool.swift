@@ -11,7 +11,7 @@ internal import MultiprocessingWire
 /// A worker that dies fails the task that it was running and no other: that one throws ``ProcessCrash``, the worker is
 /// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool.
 ///
-/// A pool that is dropped without ``close()`` or ``terminate()`` is terminated.
+/// A pool that is dropped is terminated, unless it was closed: then its tasks are still done.
 ///
 /// Python: `multiprocessing.Pool`, `concurrent.futures.ProcessPoolExecutor`.
 public final class Pool: Sendable {
@@ -37,6 +37,12 @@ public final class Pool: Sendable {
         if let most = options.tasksPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most) tasks")
         }
+        if options.backend == .processes, options.process.startMethod ?? .default == .fork {
+            throw PoolError(
+                .invalidArgument,
+                "Workers run Swift tasks, which a process copied by .fork cannot: use .forkServer or .spawn"
+            )
+        }
         try travelling { () throws(ClosureError) in
             try Job.encode(initializer, fileID: "\(fileID)", line: Int(line))
         }
@@ -51,7 +57,7 @@ public final class Pool: Sendable {
     }
 
     deinit {
-        core.terminate()
+        if core.isOpen { core.terminate() }
     }
 
     // MARK: Looking
@@ -66,7 +72,9 @@ public final class Pool: Sendable {
     // MARK: Ending
 
     /// Takes no more tasks; those that there are will be done, and then the workers leave. Does not wait. Python: `close()`.
-    public func close() { core.close() }
+    ///
+    /// - Parameter cancellingWaiting: whether those that no worker has begun are cancelled. Python: `shutdown(cancel_futures=)`.
+    public func close(cancellingWaiting: Bool = false) { core.close(cancellingWaiting: cancellingWaiting) }
 
     /// Ends the workers at once, with whatever they are doing; every task that is not done resolves with
     /// ``PoolError/Code/terminated``. Does not wait. Python: `terminate()`.
@@ -84,7 +92,7 @@ public final class Pool: Sendable {
     ///
     /// - Parameter timeout: how long to wait at most; nil is for as long as it takes.
     /// - Returns: whether the pool has ended. That the time is over is not an error.
-    /// - Throws: ``PoolError`` (`stillOpen`) before ``close()`` or ``terminate()``.
+    /// - Throws: ``PoolError`` (`stillOpen`) before ``close(cancellingWaiting:)`` or ``terminate()``.
     @available(*, noasync, message: "Use the async join: this one blocks the thread")
     @discardableResult
     public func join(timeout: Duration? = nil) throws -> Bool {
@@ -96,7 +104,7 @@ public final class Pool: Sendable {
     ///
     /// - Parameter timeout: how long to wait at most; nil is for as long as it takes.
     /// - Returns: whether the pool has ended. That the time is over is not an error.
-    /// - Throws: ``PoolError`` (`stillOpen`) before ``close()`` or ``terminate()``; `CancellationError`.
+    /// - Throws: ``PoolError`` (`stillOpen`) before ``close(cancellingWaiting:)`` or ``terminate()``; `CancellationError`.
     @discardableResult
     public func join(timeout: Duration? = nil) async throws -> Bool {
         guard !core.isOpen else { throw stillOpen }

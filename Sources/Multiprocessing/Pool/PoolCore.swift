@@ -24,7 +24,16 @@ final class PoolCore: Sendable {
     enum Outcome: Sendable {
         /// The encoded result, and the nanoseconds that it took.
         case value(TravellingBytes, Int)
+        /// What the task threw, encoded: the user's code that decodes it is not to run on the pool's threads.
+        case thrown(TravellingBytes, worker: String)
         case failure(any Error)
+    }
+
+    /// What is to be carried out.
+    private enum Step {
+        case action(PoolScheduler.Action)
+        /// Have the workers forget a function that no task wants any more.
+        case forget(function: Int)
     }
 
     private struct WorkerState {
@@ -41,7 +50,8 @@ final class PoolCore: Sendable {
         /// Why workers ended, and results that arrived: until the scheduler's resolution is carried out.
         var endings: [Int: any Error] = [:]
         var results: [Int: Outcome] = [:]
-        var line: [PoolScheduler.Action] = []
+        /// A slice, because that gives up its first element at no cost.
+        var line: ArraySlice<Step> = []
         var isCarryingOut = false
         var nextTask = 0
         var nextFunction = 1
@@ -66,12 +76,20 @@ final class PoolCore: Sendable {
     // MARK: From the pool's users
 
     func begin() { update { $0.scheduler.begin() } }
-    func close() { update { $0.scheduler.close() } }
+    func close(cancellingWaiting: Bool) {
+        update { state in
+            let cancelled = cancellingWaiting ? state.scheduler.withdrawWaiting() : []
+            return cancelled + state.scheduler.close()
+        }
+    }
     func terminate() { update { $0.scheduler.terminate() } }
     func resize(to size: Int) { update { $0.scheduler.resize(to: size) } }
 
     var size: Int { state.withLock { $0.scheduler.configuration.size } }
     var unresolvedCount: Int { state.withLock { $0.scheduler.unresolvedCount } }
+
+    /// Whether a worker has begun the task.
+    func hasBegun(_ task: Int) -> Bool { state.withLock { $0.scheduler.hasBegun(task) } }
 
     var isOpen: Bool { state.withLock { $0.scheduler.isOpen } }
 
@@ -89,11 +107,12 @@ final class PoolCore: Sendable {
     }
 
     func forget(function: Int) {
-        let links = state.withLock { state in
+        state.withLock { state in
             state.functions[function] = nil
-            return state.workers.compactMap { $0.value.functions.contains(function) ? $0.value.link : nil }
+            // Behind whatever sends it.
+            state.line.append(.forget(function: function))
         }
-        for link in links { link.send(PoolMessage(kind: .forget, number: function)) }
+        carryOut()
     }
 
     /// Takes a task on; its number.
@@ -105,12 +124,12 @@ final class PoolCore: Sendable {
             var actions: [PoolScheduler.Action] = []
             guard state.scheduler.submit(id, retries: work.retries, &actions) else {
                 throw state.scheduler.hasGivenUp
-                    ? PoolError(.workersFail, "\(name) gave up, because its workers fail one after the other")
+                    ? gaveUp(state)
                     : PoolError(.closed, "\(name) takes no more tasks: it was closed or terminated")
             }
             state.nextTask += 1
             state.work[id] = work
-            state.line += actions
+            state.line += actions.map(Step.action)
             return id
         }
         carryOut()
@@ -147,8 +166,9 @@ final class PoolCore: Sendable {
         case .ready: update { $0.scheduler.workerReady(worker) }
         case .began:
             update { state in
+                let actions = state.scheduler.taskBegan(message.task, by: worker)
                 startTimer(message.task, worker, &state)
-                return state.scheduler.taskBegan(message.task, by: worker)
+                return actions
             }
         case .recalled: update { $0.scheduler.recalled(message.task, from: worker) }
         case .value, .failure:
@@ -156,7 +176,9 @@ final class PoolCore: Sendable {
                 state.workers[worker]?.timer?.cancel()
                 state.workers[worker]?.timer = nil
                 if state.work[message.task] != nil { state.results[message.task] = Self.outcome(message, name) }
-                return state.scheduler.taskFinished(message.task, by: worker)
+                let actions = state.scheduler.taskFinished(message.task, by: worker)
+                watchFront(of: worker, &state)
+                return actions
             }
         case .setupFailed:
             let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
@@ -168,22 +190,27 @@ final class PoolCore: Sendable {
     private static func outcome(_ message: PoolMessage, _ name: String) -> Outcome {
         let content = message.content ?? TravellingBytes([])
         guard message.kind == .failure else { return .value(content, message.number) }
-        return .failure(content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: name, pid: 0) })
+        return .thrown(content, worker: "a worker of \(name)")
     }
 
     private func decodeError(_ content: TravellingBytes, _ who: String) -> any Error {
         content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: who, pid: 0) }
     }
 
+    /// A worker that is free and yet does not begin what it was sent is stopped: the time counts from there as well.
+    private func watchFront(of worker: Int, _ state: inout State) {
+        guard state.workers[worker]?.timer == nil, let task = state.scheduler.front(of: worker) else { return }
+        startTimer(task, worker, &state)
+    }
+
     private func startTimer(_ task: Int, _ worker: Int, _ state: inout State) {
         guard let timeout = state.work[task]?.timeout else { return }
+        state.workers[worker]?.timer?.cancel()
         state.workers[worker]?.timer = Task.detached { [weak self] in
             try? await Task.sleep(for: timeout)
             guard !Task.isCancelled, let self else { return }
-            self.update { state in
-                // It may have finished, and its worker begun another, while this was on its way.
-                state.scheduler.task(of: worker) == task ? state.scheduler.withdraw(task, as: .expired) : []
-            }
+            // Does nothing if it has finished while this was on its way.
+            self.update { $0.scheduler.expire(task, by: worker) }
         }
     }
 
@@ -192,7 +219,7 @@ final class PoolCore: Sendable {
     private func update(_ change: (inout State) -> [PoolScheduler.Action]) {
         state.withLock { state in
             let actions = change(&state)
-            state.line += actions
+            state.line += actions.map(Step.action)
         }
         carryOut()
     }
@@ -215,8 +242,19 @@ final class PoolCore: Sendable {
                 state.isCarryingOut = false
                 return nil
             }
-            return step(state.line.removeFirst(), &state)
+            switch state.line.removeFirst() {
+            case .action(let action): return step(action, &state)
+            case .forget(let function): return forget(function, &state)
+            }
         }
+    }
+
+    private func forget(_ function: Int, _ state: inout State) -> () -> Void {
+        var links: [any WorkerLink] = []
+        for worker in state.workers.keys where state.workers[worker]!.functions.remove(function) != nil {
+            links.append(state.workers[worker]!.link)
+        }
+        return { for link in links { link.send(PoolMessage(kind: .forget, number: function)) } }
     }
 
     /// Looks up under the lock what an action needs; what is returned runs outside it.
@@ -255,7 +293,10 @@ final class PoolCore: Sendable {
     private func start(_ worker: Int) {
         // Its first message may come before the link is kept; what that leads to waits in line behind this.
         let link = transport.start("\(name)-\(worker + 1)") { [weak self] event in self?.handle(event, from: worker) }
-        state.withLock { $0.workers[worker] = WorkerState(link: link) }
+        state.withLock { state in
+            // It may have ended by now.
+            if state.scheduler.knows(worker) { state.workers[worker] = WorkerState(link: link) }
+        }
     }
 
     private func send(_ task: Int, to worker: Int, _ state: inout State) -> () -> Void {
@@ -267,14 +308,21 @@ final class PoolCore: Sendable {
             messages.append(PoolMessage(kind: .function, number: work.function, content: function))
         }
         messages.append(PoolMessage(kind: .run, task: task, number: work.function, content: work.content))
+        watchFront(of: worker, &state)
         return { for message in messages { link.send(message) } }
     }
 
     /// A crash says what the worker was doing.
     private static func naming(_ task: String, _ error: (any Error)?) -> (any Error)? {
-        guard var crash = error as? ProcessCrash else { return error }
-        crash.task = task
-        return crash
+        if var crash = error as? ProcessCrash {
+            crash.task = task
+            return crash
+        }
+        if var left = error as? ProcessError {
+            left.message = "In \(task): \(left.message)"
+            return left
+        }
+        return error
     }
 
     /// Ends the worker of a task that does not end by itself within the grace.
@@ -311,12 +359,14 @@ final class PoolCore: Sendable {
                 PoolError(.timedOut, "\(work.name) took longer than \(work.timeout ?? .zero); its worker was ended")
             )
         case .abandoned where state.scheduler.hasGivenUp:
-            let reason = state.lastFailure.map { ": \($0)" } ?? ""
-            return .failure(
-                PoolError(.workersFail, "\(name) gave up, because its workers fail one after the other\(reason)")
-            )
+            return .failure(gaveUp(state))
         case .abandoned:
             return .failure(PoolError(.terminated, "\(name) was terminated before \(work.name) was done"))
         }
+    }
+
+    private func gaveUp(_ state: State) -> PoolError {
+        let reason = state.lastFailure.map { ": \($0)" } ?? ""
+        return PoolError(.workersFail, "\(name) gave up, because its workers fail one after the other\(reason)")
     }
 }

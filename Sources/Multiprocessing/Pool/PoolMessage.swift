@@ -51,6 +51,9 @@ struct TravellingBytes: Codable, Sendable {
         objects = []
     }
 
+    /// For those that decode it.
+    var pieces: EncodedPieces { EncodedPieces(pieces: [bytes], objects: objects) }
+
     private enum CodingKeys: CodingKey {
         case bytes, objects
     }

@@ -100,6 +100,10 @@ struct PoolScheduler {
     func task(of worker: WorkerID) -> TaskID? { workers[worker]?.begun }
     /// The worker that has a task.
     func worker(of task: TaskID) -> WorkerID? { tasks[task]?.worker }
+    /// The task that a worker runs, or runs next.
+    func front(of worker: WorkerID) -> TaskID? { workers[worker].flatMap { $0.begun ?? $0.tasks.first } }
+    /// Whether the worker has not ended.
+    func knows(_ worker: WorkerID) -> Bool { workers[worker] != nil }
     /// Whether a worker has begun the task.
     func hasBegun(_ task: TaskID) -> Bool { tasks[task]?.worker.map { workers[$0]?.begun == task } ?? false }
 
@@ -203,6 +207,26 @@ struct PoolScheduler {
         }
         resolve(task, resolution, &actions)
         return actions + settle()
+    }
+
+    /// A task has taken too long, from when a worker began it or was free to begin it.
+    ///
+    /// One that was free and did not begin is stopped, or sick: it is ended at once.
+    mutating func expire(_ task: TaskID, by id: WorkerID) -> [Action] {
+        guard tasks[task]?.worker == id, let worker = workers[id] else { return [] }
+        if worker.begun == task { return withdraw(task, as: .expired) }
+        guard worker.begun == nil, worker.tasks.first == task else { return [] }
+        var actions: [Action] = []
+        resolve(task, .expired, &actions)
+        kill(id, &actions)
+        return actions + settle()
+    }
+
+    /// Cancels every task that no worker has begun.
+    mutating func withdrawWaiting() -> [Action] {
+        var actions: [Action] = []
+        for task in tasks.keys.sorted() where !hasBegun(task) { actions += withdraw(task, as: .cancelled) }
+        return actions
     }
 
     /// The time for a task to end by itself is over: its worker ends with it, unless it is done with it.

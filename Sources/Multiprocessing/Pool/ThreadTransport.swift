@@ -1,38 +1,45 @@
 internal import Synchronization
 
-/// Workers that are no processes but run their tasks in this one.
+/// Workers that are no processes but threads of this one.
 ///
-/// A task that runs cannot be ended by force here: killing the worker lets go of it, and its result is nobody's.
+/// A task that runs cannot be ended by force here: killing the worker cancels it and lets go of it, and its result is nobody's.
 struct ThreadTransport: WorkerTransport {
     var initializer: @Sendable () throws -> Void
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
-        let link = ThreadLink(report)
-        Task.detached { [initializer] in
-            do {
-                try initializer()
-                link.tell(PoolMessage(kind: .ready))
-            } catch {
-                link.tell(PoolMessage(kind: .setupFailed, content: TravellingBytes(ErrorCoding.encode(error))))
-                link.end(error)
-            }
-        }
+        let link = ThreadLink(name, report)
+        link.start(initializer)
         return link
     }
 }
 
 private final class ThreadLink: WorkerLink {
     private let report: @Sendable (WorkerEvent) -> Void
+    private let executor: ThreadExecutor
     private let isGone = Atomic(false)
     private let worker = Mutex<PoolWorker?>(nil)
 
-    init(_ report: @escaping @Sendable (WorkerEvent) -> Void) {
+    init(_ name: String, _ report: @escaping @Sendable (WorkerEvent) -> Void) {
         self.report = report
+        executor = ThreadExecutor(name: name)
         worker.withLock { worker in
             worker = PoolWorker(
+                executor: executor,
                 send: { [weak self] message in self?.tell(message) },
                 leave: { [weak self] in self?.end(nil) }
             )
+        }
+    }
+
+    func start(_ initializer: @escaping @Sendable () throws -> Void) {
+        Task.detached(executorPreference: executor) { [self] in
+            do {
+                try initializer()
+                tell(PoolMessage(kind: .ready))
+            } catch {
+                tell(PoolMessage(kind: .setupFailed, content: TravellingBytes(ErrorCoding.encode(error))))
+                end(error)
+            }
         }
     }
 
@@ -43,7 +50,9 @@ private final class ThreadLink: WorkerLink {
 
     /// Reports the end, once.
     func end(_ error: (any Error)?) {
-        if !isGone.exchange(true, ordering: .acquiringAndReleasing) { report(.ended(error)) }
+        guard !isGone.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        report(.ended(error))
+        executor.close()
     }
 
     func send(_ message: PoolMessage) {
@@ -51,6 +60,7 @@ private final class ThreadLink: WorkerLink {
     }
 
     func kill() {
+        worker.withLock { $0 }?.cancel(nil)
         // From elsewhere: whoever asks for it is in the middle of something.
         Task.detached { self.end(nil) }
     }
