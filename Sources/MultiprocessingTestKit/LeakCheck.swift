@@ -47,6 +47,8 @@ public struct LeakCheck: Sendable {
 
     /// Looks at this process.
     public init() {
+        // Otherwise a process that is ready would be there, and its socket still on its way.
+        ForkServer.settle()
         items =
             Self.descriptors() + Self.mappings() + Self.children() + Self.threads()
             + Self.sharedFiles()

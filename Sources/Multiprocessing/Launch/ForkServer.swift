@@ -64,6 +64,11 @@ public enum ForkServer {
         Runtime.current.forkServer.stop()
     }
 
+    /// Waits for the processes that the server was asked to make ready; for those who look for leaks.
+    package static func settle() {
+        Runtime.current.forkServer.settle()
+    }
+
     /// The server's process id; nil while there is none.
     public static var processIdentifier: Int32? {
         Runtime.current.forkServer.processIdentifier

@@ -57,6 +57,16 @@ final class ForkServerClient: Sendable {
         }
     }
 
+    /// Takes in the processes that were asked for and are on their way, so that whoever counts finds them with their channels.
+    func settle() {
+        state.withLock { state in
+            let deadline = Deadline(after: Self.patience)
+            while state.outstanding > 0, state.control != nil, !deadline.hasPassed {
+                try? awaitReply(&state, deadline: deadline)
+            }
+        }
+    }
+
     /// The server's process id; nil while there is none.
     var processIdentifier: Int32? {
         state.withLock { $0.control == nil ? nil : $0.pid }
