@@ -46,12 +46,17 @@ public final class Pool: Sendable {
         try travelling { () throws(ClosureError) in
             try Job.encode(initializer, fileID: "\(fileID)", line: Int(line))
         }
+        if let most = options.memoryPerWorker, most < 1 {
+            throw PoolError(.invalidArgument, "A worker cannot do with \(most) bytes")
+        }
+        if let most = options.timePerWorker, most <= .zero {
+            throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most)")
+        }
         self.options = options
         core = PoolCore(
             PoolScheduler.Configuration(size: count, tasksPerWorker: options.tasksPerWorker, patience: 8 + 2 * count),
             transport: options.transport(initializer, fileID, line),
-            name: options.name,
-            grace: options.grace
+            options: options
         )
         core.begin()
     }
@@ -66,6 +71,8 @@ public final class Pool: Sendable {
     public var processCount: Int { core.size }
     /// How many tasks are not resolved yet.
     public var unresolvedCount: Int { core.unresolvedCount }
+    /// What the workers are about at this moment. Reads a small file of the system's for each.
+    public var snapshot: PoolSnapshot { core.snapshot }
     /// The process ids of the workers that are up.
     public var processIdentifiers: [Int32] { core.processIdentifiers }
 

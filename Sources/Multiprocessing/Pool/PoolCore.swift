@@ -38,6 +38,8 @@ final class PoolCore: Sendable {
 
     private struct WorkerState {
         var link: any WorkerLink
+        let name: String
+        let start = ContinuousClock.now
         var functions: Set<Int> = []
         var timer: Task<Void, Never>?
     }
@@ -63,14 +65,17 @@ final class PoolCore: Sendable {
     private let name: String
     /// What a task that is to end has to do so by itself.
     private let grace: Duration
+    /// When workers are replaced: bytes of resident memory, and time.
+    private let (memoryPerWorker, timePerWorker): (Int?, Duration?)
     /// Set when every task is resolved and every worker is gone.
     let end = OneShot<Void>()
 
-    init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, name: String, grace: Duration) {
-        self.grace = grace
+    init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
+        grace = options.grace
+        name = options.name
+        (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
         state = Mutex(State(scheduler: PoolScheduler(configuration)))
         self.transport = transport
-        self.name = name
     }
 
     // MARK: From the pool's users
@@ -95,6 +100,33 @@ final class PoolCore: Sendable {
 
     var processIdentifiers: [Int32] {
         state.withLock { $0.workers.sorted { $0.key < $1.key }.compactMap(\.value.link.processIdentifier) }
+    }
+
+    var snapshot: PoolSnapshot {
+        var snapshot = state.withLock { state in
+            let workers = state.workers.sorted { $0.key < $1.key }.compactMap { id, worker in
+                state.scheduler.status(of: id).map { status in
+                    PoolSnapshot.Worker(
+                        name: worker.name,
+                        processIdentifier: worker.link.processIdentifier,
+                        state: status.state,
+                        task: status.task.flatMap { state.work[$0]?.name },
+                        finishedTasks: status.finished,
+                        age: ContinuousClock.now - worker.start
+                    )
+                }
+            }
+            return PoolSnapshot(
+                workers: workers,
+                waitingTasks: state.scheduler.waitingCount,
+                unresolvedTasks: state.scheduler.unresolvedCount
+            )
+        }
+        for place in snapshot.workers.indices {
+            let pid = snapshot.workers[place].processIdentifier
+            snapshot.workers[place].residentMemory = pid.flatMap(ResidentMemory.bytes(of:))
+        }
+        return snapshot
     }
 
     /// Keeps a function for many tasks; each worker is sent it once.
@@ -172,19 +204,29 @@ final class PoolCore: Sendable {
             }
         case .recalled: update { $0.scheduler.recalled(message.task, from: worker) }
         case .value, .failure:
+            let isWorn = isWorn(worker)
             update { state in
                 state.workers[worker]?.timer?.cancel()
                 state.workers[worker]?.timer = nil
                 if state.work[message.task] != nil { state.results[message.task] = Self.outcome(message, name) }
                 let actions = state.scheduler.taskFinished(message.task, by: worker)
                 watchFront(of: worker, &state)
-                return actions
+                return isWorn ? actions + state.scheduler.replace(worker, atOnce: false) : actions
             }
         case .setupFailed:
             let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
             state.withLock { $0.lastFailure = error }
         case .function, .forget, .run, .recall, .cancel, .stop: break
         }
+    }
+
+    /// Whether a worker has grown too large or too old.
+    private func isWorn(_ worker: Int) -> Bool {
+        guard memoryPerWorker != nil || timePerWorker != nil else { return false }
+        guard let state = state.withLock({ $0.workers[worker] }) else { return false }
+        if let timePerWorker, ContinuousClock.now - state.start > timePerWorker { return true }
+        guard let memoryPerWorker, let pid = state.link.processIdentifier else { return false }
+        return ResidentMemory.bytes(of: pid) ?? 0 > memoryPerWorker
     }
 
     private static func outcome(_ message: PoolMessage, _ name: String) -> Outcome {
@@ -292,10 +334,11 @@ final class PoolCore: Sendable {
 
     private func start(_ worker: Int) {
         // Its first message may come before the link is kept; what that leads to waits in line behind this.
-        let link = transport.start("\(name)-\(worker + 1)") { [weak self] event in self?.handle(event, from: worker) }
+        let name = "\(name)-\(worker + 1)"
+        let link = transport.start(name) { [weak self] event in self?.handle(event, from: worker) }
         state.withLock { state in
             // It may have ended by now.
-            if state.scheduler.knows(worker) { state.workers[worker] = WorkerState(link: link) }
+            if state.scheduler.knows(worker) { state.workers[worker] = WorkerState(link: link, name: name) }
         }
     }
 

@@ -7,6 +7,13 @@ public struct PoolOptions: Sendable {
     /// A worker is replaced after so many tasks; nil is never. Python: `maxtasksperchild`.
     public var tasksPerWorker: Int?
 
+    /// A worker is replaced when it is found to have more resident memory than so many bytes; nil is never.
+    ///
+    /// Looked at after each task, which costs some tens of microseconds; what a task takes meanwhile is not limited by it.
+    public var memoryPerWorker: Int?
+    /// A worker is replaced when it is found, after a task, to have been there for longer; nil is never.
+    public var timePerWorker: Duration?
+
     /// What a task that is cancelled, or has taken too long, has to end by itself before its worker is ended.
     ///
     /// Its Swift task is cancelled in the worker at once. Zero, the default, waits for nothing.

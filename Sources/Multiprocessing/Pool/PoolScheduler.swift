@@ -102,6 +102,17 @@ struct PoolScheduler {
     func worker(of task: TaskID) -> WorkerID? { tasks[task]?.worker }
     /// The task that a worker runs, or runs next.
     func front(of worker: WorkerID) -> TaskID? { workers[worker].flatMap { $0.begun ?? $0.tasks.first } }
+    /// What a worker is about, and how many tasks it has finished.
+    func status(of id: WorkerID) -> (state: PoolSnapshot.WorkerState, task: TaskID?, finished: Int)? {
+        guard let worker = workers[id] else { return nil }
+        let state: PoolSnapshot.WorkerState =
+            switch worker.phase {
+            case .starting: .starting
+            case .ready: worker.begun == nil ? .idle : .busy
+            case .stopping, .dying: .leaving
+            }
+        return (state, worker.begun, worker.finished)
+    }
     /// Whether the worker has not ended.
     func knows(_ worker: WorkerID) -> Bool { workers[worker] != nil }
     /// Whether a worker has begun the task.
