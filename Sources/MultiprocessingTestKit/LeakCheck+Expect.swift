@@ -82,5 +82,7 @@ extension LeakCheck {
         let child = try ChildProcess {}
         try child.start()
         try await child.join(timeout: .seconds(30))
+        // The concurrency runtime has descriptors of its own for those who sleep.
+        try await Task.sleep(for: .milliseconds(1))
     }
 }

@@ -54,10 +54,13 @@ public struct ProcessCrash: Error, Sendable, Hashable, Codable, CustomStringConv
     public var startedAt: String
     /// Whether a core file was written.
     public var dumpedCore: Bool
+    /// What a worker of a pool was doing when it died; nil outside pools.
+    public var task: String?
 
     public var description: String {
         var text = "\(processName) (pid \(processIdentifier)) crashed: "
         text += message ?? "\(reason)"
+        if let task { text += " in \(task)" }
         text += " [\(signalName(signal))"
         if reason == .outOfMemory { text += ", out of memory" }
         text += ", peak memory \(peakMemory / 1024) KiB, started at \(startedAt)]"

@@ -127,6 +127,34 @@ extension Job {
         try encodeJob(AsynchronousFunctionBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
+    /// Encodes a synchronous function that is to be called once for each of many tuples of arguments, which are sent beside it.
+    ///
+    /// The job's arguments are what ``encodeTuples(_:_:)`` makes, its result is a ``ChunkResult``.
+    /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encodeMapping<Result: Codable & Sendable, each Argument>(
+        _ body: @escaping @Sendable (repeat each Argument) throws -> Result,
+        fileID: String = #fileID,
+        line: Int = #line
+    ) throws(ClosureError) -> EncodedPieces {
+        try encodeJob(SynchronousMappingBody(function: body), ClosureError.Location(fileID: fileID, line: line))
+    }
+
+    /// Encodes the arguments of many calls, for a function that was encoded as a mapping.
+    ///
+    /// - Throws: ``ClosureError`` that names the value that cannot travel.
+    public static func encodeTuples<Tuple, each Argument>(
+        _ tuples: [Tuple],
+        _ elements: (Tuple) -> (repeat each Argument)
+    ) throws(ClosureError) -> EncodedPieces {
+        var writer = ClosureWriter()
+        try writer.put(value: tuples.count)
+        for tuple in tuples {
+            for value in repeat each elements(tuple) { try writer.put(value: value) }
+        }
+        return writer.pieces()
+    }
+
     private static func encodeJob<Body: FunctionBody>(
         _ body: Body,
         _ location: ClosureError.Location

@@ -18,7 +18,7 @@ import Testing
 /// `#expect` in a body is lost unless it runs on a thread: return what is to be checked, or throw by ``check(_:_:file:line:)``.
 /// A copy by `.fork` holds every descriptor of the test's process until it ends, and begins with whatever its other threads
 /// were about; a test that minds either belongs into `isolated { }`.
-enum Backend: String, CaseIterable, Sendable, CustomTestStringConvertible {
+enum Backend: String, CaseIterable, Codable, Sendable, CustomTestStringConvertible {
     case forkServer, spawn, fork, threads
 
     /// Those that are processes.

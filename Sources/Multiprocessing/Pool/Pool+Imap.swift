@@ -1,0 +1,137 @@
+internal import MultiprocessingWire
+
+extension Pool {
+    /// Calls `transform` with each item, in the workers, and gives the values as they come: lazily, so that inputs without end are fine.
+    ///
+    ///     for try await page in try pool.imap(urls, ordered: false, { try fetch($0) }) { … }
+    ///
+    /// Nothing runs before the first value is asked for. Only `lookAhead` chunks are read ahead of the loop. Leaving the loop
+    /// cancels what is under way.
+    ///
+    /// Python: `imap`, `imap_unordered`, which read the whole input ahead.
+    /// - Parameters:
+    ///   - ordered: whether the values come in the order of the items; otherwise as soon as they are there.
+    ///   - chunkSize: how many items a task takes; nil is measured.
+    ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two.
+    ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
+    ///   - retries: how often a chunk is run again if its worker dies of it: for a function that can be called twice.
+    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
+    public func imap<Items: Sequence & Sendable, Value: Codable & Sendable>(
+        _ items: Items,
+        ordered: Bool = true,
+        chunkSize: Int? = nil,
+        lookAhead: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable (Items.Element) throws -> Value
+    ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line)
+        let function = try ChunkFunction.make(transform, settings)
+        return PoolResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+    }
+
+    /// The same with an asynchronous `transform`.
+    public func imap<Items: Sequence & Sendable, Value: Codable & Sendable>(
+        _ items: Items,
+        ordered: Bool = true,
+        chunkSize: Int? = nil,
+        lookAhead: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
+    ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line)
+        let function = try ChunkFunction.make(transform, settings)
+        return PoolResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+    }
+}
+
+/// The values of an ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:retries:fileID:line:_:)``; each iteration runs the function anew.
+public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable
+where Items.Element: Codable & Sendable {
+    public typealias Element = Value
+
+    let pool: Pool
+    let items: Items
+    let isOrdered: Bool
+    let settings: MapSettings
+    let function: EncodedPieces
+
+    /// Takes the values out, one after the other.
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        private let results: PoolResults
+        private var stream: ChunkStream<Items.Element, Value>?
+        private var ready: ArraySlice<Value> = []
+        private var ordered = OrderedChunks<Value>()
+        /// The errors of chunks whose turn has not come.
+        private var errors: [Int: any Error] = [:]
+        private var failure: (any Error)?
+        private var hasEnded = false
+
+        init(_ results: PoolResults) {
+            self.results = results
+        }
+
+        /// The next value; nil after the last one. Suspends until it is there.
+        ///
+        /// - Throws: what the function threw, ``ProcessCrash`` or ``PoolError``, when the turn of the item that failed has come; the
+        ///   iteration is over then.
+        public mutating func next() async throws -> Value? {
+            while true {
+                if let value = ready.popFirst() { return value }
+                if hasEnded { return nil }
+                if let failure {
+                    end()
+                    throw failure
+                }
+                do {
+                    if try await advance() { continue }
+                } catch {
+                    end()
+                    throw error
+                }
+                end()
+            }
+        }
+
+        /// Leaves nothing under way.
+        private mutating func end() {
+            hasEnded = true
+            stream = nil
+        }
+
+        /// Gets more values ready; false if there are no more.
+        private mutating func advance() async throws -> Bool {
+            let stream = stream ?? results.makeStream()
+            self.stream = stream
+            try stream.fill()
+            if stream.isDone { return false }
+            for arrival in try await stream.wait() {
+                if results.isOrdered {
+                    ordered.add(arrival.chunk, arrival.values)
+                    errors[arrival.chunk] = arrival.error
+                } else {
+                    ready += arrival.values
+                    failure = failure ?? arrival.error
+                }
+            }
+            while failure == nil, let (chunk, values) = ordered.popFirst() {
+                ready += values
+                failure = errors.removeValue(forKey: chunk)
+            }
+            return true
+        }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator {
+        AsyncIterator(self)
+    }
+
+    fileprivate func makeStream() -> ChunkStream<Items.Element, Value> {
+        pool.stream(items, settings, function)
+    }
+}

@@ -1,0 +1,176 @@
+internal import MultiprocessingWire
+
+// A function over many items, all results at once. Each form exists for synchronous and asynchronous functions, and waits by
+// suspending or by blocking.
+
+extension Pool {
+    /// Calls `transform` with each item, in the workers, and returns the values in the order of the items; suspends.
+    ///
+    /// Items travel in chunks, sized from how long items have taken so far (some milliseconds of work each). The function and
+    /// what it captures are sent once to each worker. The first error, of an item or of a worker that died, ends the map: what has
+    /// not begun is dropped, and the error is thrown with its type. Cancelling the Swift task ends the work. The sequence is read
+    /// as the work goes on, but all the results are kept.
+    ///
+    /// Python: `Pool.map`.
+    /// - Parameters:
+    ///   - chunkSize: how many items a task takes; nil is measured.
+    ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
+    ///   - retries: how often a chunk is run again if its worker dies of it: for a function that can be called twice.
+    /// - Throws: what `transform` throws, with its type where that is `Codable`, else ``RemoteError``; ``ProcessCrash``; ``PoolError``.
+    public func map<Items: Sequence, Value: Codable & Sendable>(
+        _ items: Items,
+        chunkSize: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable (Items.Element) throws -> Value
+    ) async throws -> [Value] where Items.Element: Codable & Sendable {
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        return try await all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
+    }
+
+    /// Calls an asynchronous `transform` with each item, in the workers, one at a time in each; otherwise as for a synchronous one.
+    public func map<Items: Sequence, Value: Codable & Sendable>(
+        _ items: Items,
+        chunkSize: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
+    ) async throws -> [Value] where Items.Element: Codable & Sendable {
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        return try await all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
+    }
+
+    /// ``map(_:chunkSize:timeout:retries:fileID:line:_:)`` for code that may block its thread.
+    @available(*, noasync, message: "Use the async map: this one blocks the thread")
+    public func map<Items: Sequence, Value: Codable & Sendable>(
+        _ items: Items,
+        chunkSize: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable (Items.Element) throws -> Value
+    ) throws -> [Value] where Items.Element: Codable & Sendable {
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        return try all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
+    }
+
+    /// Calls `transform` with each tuple's elements as its arguments; otherwise as `map`. Suspends.
+    ///
+    ///     let sums = try await pool.starMap(zip(left, right)) { $0 + $1 }
+    ///
+    /// Python: `Pool.starmap`, and `map` of several iterables.
+    public func starMap<Tuples: Sequence, each Argument: Codable & Sendable, Value: Codable & Sendable>(
+        _ tuples: Tuples,
+        chunkSize: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable (repeat each Argument) throws -> Value
+    ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        let function = try travelling { () throws(ClosureError) in
+            try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
+        }
+        let stream = ChunkStream<Tuples.Element, Value>(self, tuples, settings: settings, function: function) {
+            (tuples) throws(ClosureError) in
+            try Job.encodeTuples(tuples) { (tuple: Tuples.Element) -> (repeat each Argument) in tuple }
+        }
+        return try await all(of: stream)
+    }
+
+    func stream<Items: Sequence, Value: Codable & Sendable>(
+        _ items: Items,
+        _ settings: MapSettings,
+        _ function: EncodedPieces
+    ) -> ChunkStream<Items.Element, Value> where Items.Element: Codable & Sendable {
+        ChunkStream(self, items, settings: settings, function: function) { (items) throws(ClosureError) in
+            try Job.encodeArguments(items)
+        }
+    }
+
+    private func all<Item, Value>(of stream: ChunkStream<Item, Value>) async throws -> [Value] {
+        var results = OrderedChunks<Value>()
+        try stream.fill()
+        while !stream.isDone {
+            for arrival in try await stream.wait() {
+                if let error = arrival.error { throw error }
+                results.add(arrival.chunk, arrival.values)
+            }
+            try stream.fill()
+        }
+        return results.all
+    }
+
+    private func all<Item, Value>(of stream: ChunkStream<Item, Value>) throws -> [Value] {
+        var results = OrderedChunks<Value>()
+        try stream.fill()
+        while !stream.isDone {
+            for arrival in stream.wait() {
+                if let error = arrival.error { throw error }
+                results.add(arrival.chunk, arrival.values)
+            }
+            try stream.fill()
+        }
+        return results.all
+    }
+}
+
+/// How a map is to go about it.
+struct MapSettings: Sendable {
+    var chunkSize: Int?
+    var lookAhead: Int?
+    var timeout: Duration?
+    var retries: Int
+    var fileID: String
+    var line: Int
+
+    init(
+        _ chunkSize: Int?,
+        _ lookAhead: Int?,
+        _ timeout: Duration?,
+        _ retries: Int,
+        _ fileID: StaticString,
+        _ line: UInt
+    ) throws {
+        if let chunkSize, chunkSize < 1 { throw PoolError(.invalidArgument, "A chunk cannot have \(chunkSize) items") }
+        if let lookAhead, lookAhead < 1 {
+            throw PoolError(.invalidArgument, "A look-ahead of \(lookAhead) leads nowhere")
+        }
+        self.chunkSize = chunkSize
+        self.lookAhead = lookAhead
+        self.timeout = timeout
+        self.retries = retries
+        self.fileID = "\(fileID)"
+        self.line = Int(line)
+    }
+}
+
+/// Chunks that arrive in any order, to be taken out in theirs.
+struct OrderedChunks<Value> {
+    private var chunks: [Int: [Value]] = [:]
+    private var next = 0
+
+    mutating func add(_ chunk: Int, _ values: [Value]) {
+        chunks[chunk] = values
+    }
+
+    mutating func popFirst() -> (chunk: Int, values: [Value])? {
+        guard let values = chunks.removeValue(forKey: next) else { return nil }
+        defer { next += 1 }
+        return (next, values)
+    }
+
+    /// Everything, once all of it is there.
+    var all: [Value] {
+        var all: [Value] = []
+        all.reserveCapacity(chunks.values.reduce(0) { $0 + $1.count })
+        for (_, values) in chunks.sorted(by: { $0.key < $1.key }) { all += values }
+        return all
+    }
+}

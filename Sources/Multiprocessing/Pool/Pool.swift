@@ -1,0 +1,173 @@
+internal import MultiprocessingSystem
+internal import MultiprocessingWire
+
+/// Processes that wait for work: tasks go in as closures, their values come back.
+///
+///     try await withPool(processes: 8) { pool in
+///         let cubes = try await pool.map(1...1_000_000) { $0 * $0 * $0 }
+///         let page = try await pool.apply { try fetch(url) }
+///     }
+///
+/// A worker that dies fails the task that it was running and no other: that one throws ``ProcessCrash``, the worker is
+/// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool.
+///
+/// A pool that is dropped is terminated, unless it was closed: then its tasks are still done.
+///
+/// Python: `multiprocessing.Pool`, `concurrent.futures.ProcessPoolExecutor`.
+public final class Pool: Sendable {
+    let core: PoolCore
+    let options: PoolOptions
+
+    /// Makes a pool and starts its workers; does not wait for them to come up.
+    ///
+    /// - Parameters:
+    ///   - processes: how many workers; nil is ``availableProcessorCount``.
+    ///   - initializer: runs in each worker before its first task. If it throws in one worker after the other, the pool gives up
+    ///     and its tasks throw ``PoolError/Code/workersFail``.
+    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
+    public init(
+        processes: Int? = nil,
+        options: PoolOptions = PoolOptions(),
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        initializer: @escaping @Sendable () throws -> Void = {}
+    ) throws {
+        let count = processes ?? availableProcessorCount
+        guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
+        if let most = options.tasksPerWorker, most < 1 {
+            throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most) tasks")
+        }
+        if options.backend == .processes, options.process.startMethod ?? .default == .fork {
+            throw PoolError(
+                .invalidArgument,
+                "Workers run Swift tasks, which a process copied by .fork cannot: use .forkServer or .spawn"
+            )
+        }
+        try travelling { () throws(ClosureError) in
+            try Job.encode(initializer, fileID: "\(fileID)", line: Int(line))
+        }
+        if let most = options.memoryPerWorker, most < 1 {
+            throw PoolError(.invalidArgument, "A worker cannot do with \(most) bytes")
+        }
+        if let most = options.timePerWorker, most <= .zero {
+            throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most)")
+        }
+        self.options = options
+        core = PoolCore(
+            PoolScheduler.Configuration(size: count, tasksPerWorker: options.tasksPerWorker, patience: 8 + 2 * count),
+            transport: options.transport(initializer, fileID, line),
+            options: options
+        )
+        core.begin()
+    }
+
+    deinit {
+        if core.isOpen { core.terminate() }
+    }
+
+    // MARK: Looking
+
+    /// How many workers the pool has, or is to have.
+    public var processCount: Int { core.size }
+    /// How many tasks are not resolved yet.
+    public var unresolvedCount: Int { core.unresolvedCount }
+    /// What the workers are about at this moment. Reads a small file of the system's for each.
+    public var snapshot: PoolSnapshot { core.snapshot }
+    /// The process ids of the workers that are up.
+    public var processIdentifiers: [Int32] { core.processIdentifiers }
+
+    // MARK: Ending
+
+    /// Takes no more tasks; those that there are will be done, and then the workers leave. Does not wait. Python: `close()`.
+    ///
+    /// - Parameter cancellingWaiting: whether those that no worker has begun are cancelled. Python: `shutdown(cancel_futures=)`.
+    public func close(cancellingWaiting: Bool = false) { core.close(cancellingWaiting: cancellingWaiting) }
+
+    /// Ends the workers at once, with whatever they are doing; every task that is not done resolves with
+    /// ``PoolError/Code/terminated``. Does not wait. Python: `terminate()`.
+    public func terminate() { core.terminate() }
+
+    /// Changes the number of workers. Those that are too many leave when they have done what they run. Does not wait.
+    ///
+    /// - Throws: ``PoolError`` (`invalidArgument`).
+    public func resize(to count: Int) throws {
+        guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
+        core.resize(to: count)
+    }
+
+    /// Blocks the thread until every task is resolved and every worker is gone. Python: `join()`, which has no timeout.
+    ///
+    /// - Parameter timeout: how long to wait at most; nil is for as long as it takes.
+    /// - Returns: whether the pool has ended. That the time is over is not an error.
+    /// - Throws: ``PoolError`` (`stillOpen`) before ``close(cancellingWaiting:)`` or ``terminate()``.
+    @available(*, noasync, message: "Use the async join: this one blocks the thread")
+    @discardableResult
+    public func join(timeout: Duration? = nil) throws -> Bool {
+        guard !core.isOpen else { throw stillOpen }
+        return core.end.wait(timeout: timeout) != nil
+    }
+
+    /// Suspends until every task is resolved and every worker is gone. Python: `join()`, which has no timeout.
+    ///
+    /// - Parameter timeout: how long to wait at most; nil is for as long as it takes.
+    /// - Returns: whether the pool has ended. That the time is over is not an error.
+    /// - Throws: ``PoolError`` (`stillOpen`) before ``close(cancellingWaiting:)`` or ``terminate()``; `CancellationError`.
+    @discardableResult
+    public func join(timeout: Duration? = nil) async throws -> Bool {
+        guard !core.isOpen else { throw stillOpen }
+        return try await core.end.wait(timeout: timeout) != nil
+    }
+
+    /// Closes the pool, gives its tasks so much time, and then terminates it. Suspends until it has ended.
+    ///
+    /// - Returns: how many tasks were not done in time.
+    @discardableResult
+    public func drain(within grace: Duration) async -> Int {
+        close()
+        if (try? await join(timeout: grace)) == true { return 0 }
+        let left = unresolvedCount
+        terminate()
+        // Not to be cancelled: nothing may be left running.
+        await Task.detached { [core] in _ = try? await core.end.wait(timeout: nil) }.value
+        return left
+    }
+
+    private var stillOpen: PoolError {
+        PoolError(.stillOpen, "\(options.name) has to be closed or terminated before it can be joined")
+    }
+}
+
+/// Makes a pool, hands it to `body`, and ends it: nothing of it is left when this returns.
+///
+/// When `body` returns, tasks that it did not wait for are still done; when it throws, or its task is cancelled, they are not.
+/// Python: `with Pool() as pool:`, which terminates in both cases.
+public func withPool<Result>(
+    processes: Int? = nil,
+    options: PoolOptions = PoolOptions(),
+    fileID: StaticString = #fileID,
+    line: UInt = #line,
+    initializer: @escaping @Sendable () throws -> Void = {},
+    _ body: (Pool) async throws -> Result
+) async throws -> Result {
+    let pool = try Pool(processes: processes, options: options, fileID: fileID, line: line, initializer: initializer)
+    let result: Result
+    do {
+        result = try await body(pool)
+        pool.close()
+        _ = try await pool.join()
+    } catch {
+        _ = await pool.drain(within: .zero)
+        throw error
+    }
+    return result
+}
+
+/// Turns the coder's refusal into the pool's error.
+@discardableResult
+func travelling<R>(_ body: () throws(ClosureError) -> R) throws -> R {
+    do throws(ClosureError) {
+        return try body()
+    } catch {
+        throw PoolError(.cannotTravel, "\(error)")
+    }
+}

@@ -1,0 +1,38 @@
+/// How a pool and its workers are to be set up.
+public struct PoolOptions: Sendable {
+    /// The name in reports and logs; workers are numbered after it.
+    public var name = "Pool"
+    /// How each worker is set up: start method, environment, limits, affinity, niceness… Workers are daemons unless it says otherwise.
+    public var process = ProcessOptions()
+    /// A worker is replaced after so many tasks; nil is never. Python: `maxtasksperchild`.
+    public var tasksPerWorker: Int?
+
+    /// A worker is replaced when it is found to have more resident memory than so many bytes; nil is never.
+    ///
+    /// Looked at after each task, which costs some tens of microseconds; what a task takes meanwhile is not limited by it.
+    public var memoryPerWorker: Int?
+    /// A worker is replaced when it is found, after a task, to have been there for longer; nil is never.
+    public var timePerWorker: Duration?
+
+    /// What a task that is cancelled, or has taken too long, has to end by itself before its worker is ended.
+    ///
+    /// Its Swift task is cancelled in the worker at once. Zero, the default, waits for nothing.
+    public var grace: Duration = .zero
+    /// What the workers are.
+    public var backend = Backend.processes
+
+    /// What the workers of a pool are; more may be added.
+    public struct Backend: Hashable, Sendable {
+        enum Kind { case processes, threads }
+        let kind: Kind
+
+        /// Processes of this machine.
+        public static let processes = Backend(kind: .processes)
+        /// Tasks of this process: no protection, no way to end one that runs; for comparison and for tests. Values and closures
+        /// are copied as for processes. Python: `multiprocessing.pool.ThreadPool`.
+        public static let threads = Backend(kind: .threads)
+    }
+
+    /// Options with every default.
+    public init() {}
+}

@@ -1,0 +1,59 @@
+internal import MultiprocessingSystem
+
+/// What a pool was about at a moment; for those who watch it.
+public struct PoolSnapshot: Sendable, Hashable {
+    /// What a worker was about; more may be added.
+    public struct WorkerState: Sendable, Hashable, CustomStringConvertible {
+        private enum Kind: String { case starting, idle, busy, leaving }
+        private let kind: Kind
+
+        /// It comes up: its initialiser has not returned.
+        public static let starting = WorkerState(kind: .starting)
+        /// It has nothing to do, or has not begun it.
+        public static let idle = WorkerState(kind: .idle)
+        /// It runs a task.
+        public static let busy = WorkerState(kind: .busy)
+        /// It gets no more tasks.
+        public static let leaving = WorkerState(kind: .leaving)
+
+        public var description: String { kind.rawValue }
+    }
+
+    /// A worker.
+    public struct Worker: Sendable, Hashable {
+        /// The pool's name, and a number.
+        public var name: String
+        /// Nil for threads, and for a process that is not there yet.
+        public var processIdentifier: Int32?
+        /// What it was about.
+        public var state: WorkerState
+        /// The task that it was running, as errors name it.
+        public var task: String?
+        /// How many tasks it has finished.
+        public var finishedTasks: Int
+        /// The time since it was started.
+        public var age: Duration
+        /// In bytes; nil if there is no such process.
+        public var residentMemory: Int?
+    }
+
+    /// Those that are there, in the order in which they were started.
+    public var workers: [Worker]
+    /// How many tasks were with no worker.
+    public var waitingTasks: Int
+    /// How many tasks were not resolved, those that waited among them.
+    public var unresolvedTasks: Int
+}
+
+/// How much of a process is in memory.
+enum ResidentMemory {
+    /// In bytes; nil if there is no such process. Some tens of microseconds.
+    static func bytes(of pid: Int32) -> Int? {
+        // In kilobytes, and not in pages as in "statm", whose size would have to be known.
+        let lines = Listing.text(of: "/proc/\(pid)/status").split(separator: "\n")
+        guard let line = lines.first(where: { $0.hasPrefix("VmRSS:") }) else { return nil }
+        return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) }.map {
+            $0 * 1024
+        }
+    }
+}

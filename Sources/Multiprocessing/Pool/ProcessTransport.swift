@@ -1,0 +1,210 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+
+/// Workers that are processes of this machine, each joined to its pool by a connection.
+struct ProcessTransport: WorkerTransport {
+    var options: ProcessOptions
+    var initializer: @Sendable () throws -> Void
+    var fileID: StaticString
+    var line: UInt
+
+    func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
+        let link = ProcessLink(report)
+        do {
+            // A start can take milliseconds, and reading waits without end: both are the thread's.
+            try Thread.detach(named: "mp-pool") { [self] in live(link, name, report) }
+        } catch {
+            let failure = ProcessError(.startFailed, "No thread for \(name)", errno: error)
+            // Reported from elsewhere: the caller is in the middle of something.
+            Task.detached { report(.ended(failure)) }
+        }
+        return link
+    }
+
+    /// The whole life of a worker, as its thread in the pool's process sees it.
+    private func live(_ link: ProcessLink, _ name: String, _ report: @Sendable (WorkerEvent) -> Void) {
+        let child: ChildProcess<Void>
+        let connection: Connection
+        do {
+            let (ours, theirs) = try Connection.pair()
+            defer { theirs.close() }
+            connection = ours
+            child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [initializer] in
+                try await PoolWorker.serve(theirs, initializer)
+            }
+            try child.start(printsErrors: false)
+        } catch {
+            report(.ended(error))
+            return
+        }
+        link.join(child, connection)
+        while let message = Self.next(from: connection, child) { report(.message(message)) }
+        // End of file: it is gone, or about to be. One that closed its end and goes on is of no use.
+        if (try? child.join(timeout: .seconds(5))) != true {
+            try? child.kill()
+            _ = try? child.join(timeout: .seconds(5))
+        }
+        connection.close()
+        report(.ended(failure(of: child)))
+    }
+
+    /// The next message; nil when there will be none.
+    ///
+    /// A process that is gone may leave its end of the connection open in another: in one that it forked, or that was forked
+    /// beside it. So from time to time the process itself is looked at.
+    private static func next(from connection: Connection, _ child: ChildProcess<Void>) -> PoolMessage? {
+        var limit: Duration = .seconds(1)
+        while true {
+            do {
+                return try connection.receive(PoolMessage.self, timeout: limit)
+            } catch let error as SharedStateError where error.code == .timedOut && limit > .zero {
+                // What it sent before it ended is still there.
+                if !child.isAlive { limit = .zero }
+            } catch {
+                return nil
+            }
+        }
+    }
+
+    private func failure(of child: ChildProcess<Void>) -> (any Error)? {
+        do {
+            try child.waitForValue(timeout: .zero)
+            return nil
+        } catch {
+            return error
+        }
+    }
+}
+
+/// Sends what fits at once; what does not is sent by a thread of its own, so that a worker that is stopped, or busy sending
+/// itself, holds up nobody.
+private final class ProcessLink: WorkerLink {
+    private struct State {
+        var child: ChildProcess<Void>?
+        var connection: Connection?
+        var isKilled = false
+        /// What was not sent yet, in order.
+        var outbox: ArraySlice<PoolMessage> = []
+        /// Whether somebody is at it.
+        var isSending = false
+    }
+
+    private let state = Mutex(State())
+    private let report: @Sendable (WorkerEvent) -> Void
+
+    init(_ report: @escaping @Sendable (WorkerEvent) -> Void) {
+        self.report = report
+    }
+
+    func join(_ child: ChildProcess<Void>, _ connection: Connection) {
+        let isKilled = state.withLock { state in
+            state.child = child
+            state.connection = connection
+            return state.isKilled
+        }
+        if isKilled { try? child.kill() }
+        sendWaiting()
+    }
+
+    /// The worker's reader does nothing but read: where a message finds no room for so long, the process is stopped or sick.
+    private static let patience: Duration = .seconds(10)
+
+    func send(_ message: PoolMessage) {
+        state.withLock { $0.outbox.append(message) }
+        sendWaiting()
+    }
+
+    /// Sends what is in the outbox, unless somebody is at it, who will then do this as well.
+    private func sendWaiting() {
+        let isMine = state.withLock { state in
+            guard !state.isSending, state.connection != nil else { return false }
+            state.isSending = true
+            return true
+        }
+        guard isMine, !sendAll(patience: .zero) else { return }
+        do {
+            try Thread.detach(named: "mp-pool-sender") { [self] in
+                if !sendAll(patience: Self.patience) { kill() }
+            }
+        } catch {
+            kill()
+        }
+    }
+
+    /// Sends until the outbox is empty; false if there was no room for a message, which stays, and so does the role.
+    private func sendAll(patience: Duration) -> Bool {
+        while let (message, connection) = nextToSend() {
+            do {
+                try connection.send(message, timeout: patience)
+            } catch let error as SharedStateError where error.code == .timedOut {
+                state.withLock { $0.outbox.insert(message, at: $0.outbox.startIndex) }
+                return false
+            } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
+                // Its end is reported, and what it was sent goes elsewhere.
+            } catch {
+                refuse(message, error)
+            }
+        }
+        return true
+    }
+
+    private func nextToSend() -> (PoolMessage, Connection)? {
+        state.withLock { state in
+            guard !state.isKilled, !state.outbox.isEmpty, let connection = state.connection else {
+                // Nobody sends to the dead.
+                state.outbox = []
+                state.isSending = false
+                return nil
+            }
+            return (state.outbox.removeFirst(), connection)
+        }
+    }
+
+    /// A task that cannot be sent would not get to any other worker either.
+    private func refuse(_ message: PoolMessage, _ error: any Error) {
+        guard message.kind == .run else { return }
+        let refused = PoolError(.cannotTravel, "The task cannot be sent: \(error)")
+        let content = TravellingBytes(ErrorCoding.encode(refused))
+        report(.message(PoolMessage(kind: .failure, task: message.task, content: content)))
+    }
+
+    func kill() {
+        let child = state.withLock { state in
+            state.isKilled = true
+            return state.child
+        }
+        try? child?.kill()
+    }
+
+    var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
+}
+
+extension PoolWorker {
+    /// The body of a worker process: serves its pool until that lets it go, or is gone.
+    static func serve(_ connection: Connection, _ initializer: @Sendable () throws -> Void) async throws {
+        do {
+            try initializer()
+        } catch {
+            let content = TravellingBytes(ErrorCoding.encode(error))
+            try await connection.send(PoolMessage(kind: .setupFailed, content: content))
+            throw error
+        }
+        let done = OneShot<Void>()
+        let worker = PoolWorker(
+            send: { message in
+                do {
+                    try connection.send(message)
+                } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
+                    // Without its pool a worker has nothing to say to anybody; it is about to end.
+                }
+            },
+            leave: { done.set(()) }
+        )
+        try Thread.detach(named: "mp-pool-reader") {
+            while let message = try? connection.receive(PoolMessage.self) { worker.receive(message) }
+            done.set(())
+        }
+        try await connection.send(PoolMessage(kind: .ready))
+        _ = try await done.wait(timeout: nil)
+    }
+}

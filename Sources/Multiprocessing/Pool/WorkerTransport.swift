@@ -1,0 +1,26 @@
+/// How a pool gets workers and talks to them.
+///
+/// Two come with the library: processes of this machine, and threads of this process. Nothing in the pool
+/// assumes where a worker is: it may come up late, vanish at any moment, and knows only what it is sent.
+protocol WorkerTransport: Sendable {
+    /// Starts a worker. Does not wait for it to come up.
+    ///
+    /// - Parameter report: called for each message and, once, for the end, after which nothing counts.
+    func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink
+}
+
+/// A worker as its pool sees it.
+protocol WorkerLink: Sendable {
+    /// Sends a message, in order, and waits for nothing. A worker that is gone gets nothing; its end is reported.
+    func send(_ message: PoolMessage)
+    /// Ends the worker at once, whatever it is doing. Its end is reported all the same.
+    func kill()
+    /// The worker's process, once it has one.
+    var processIdentifier: Int32? { get }
+}
+
+enum WorkerEvent: Sendable {
+    case message(PoolMessage)
+    /// It is gone; the error says why, if it did not leave by itself.
+    case ended((any Error)?)
+}

@@ -1,0 +1,309 @@
+import Testing
+
+@testable import Multiprocessing
+
+/// The scheduler against a world of workers that may do anything a worker can: start, fail to, begin, finish, give back, die.
+///
+/// Every short schedule is tried, and many long random ones; after each step the promises at the head of `PoolScheduler` are
+/// checked, and at the end that everything was resolved, once.
+@Suite(.timeLimit(.minutes(2)))
+struct PoolSchedulerTests {
+    @Test func everyShortSchedule() {
+        for configuration in [
+            PoolScheduler.Configuration(size: 1, prefetch: 1),
+            PoolScheduler.Configuration(size: 2, prefetch: 0),
+            PoolScheduler.Configuration(size: 2, prefetch: 1, tasksPerWorker: 1),
+        ] {
+            var schedules = 0
+            explore(World(configuration), depth: 5, &schedules)
+            #expect(schedules > 1000)
+        }
+    }
+
+    private func explore(_ world: World, depth: Int, _ schedules: inout Int) {
+        guard depth > 0 else {
+            schedules += 1
+            var last = world
+            var random = Seeded(state: 1)
+            last.finish(&random)
+            return
+        }
+        for event in world.possibleEvents {
+            var next = world
+            next.apply(event)
+            explore(next, depth: depth - 1, &schedules)
+        }
+    }
+
+    @Test(arguments: 0..<200)
+    func randomSchedule(seed: UInt64) {
+        var random = Seeded(state: seed &* 0x9e37_79b9_7f4a_7c15 | 1)
+        var world = World(
+            PoolScheduler.Configuration(
+                size: Int.random(in: 1...6, using: &random),
+                prefetch: Int.random(in: 0...3, using: &random),
+                tasksPerWorker: Bool.random(using: &random) ? nil : Int.random(in: 1...4, using: &random),
+                patience: 40
+            )
+        )
+        for _ in 0..<400 {
+            world.apply(world.possibleEvents.randomElement(using: &random)!)
+        }
+        world.finish(&random)
+        #expect(world.hasEnded)
+        #expect(world.unresolved.isEmpty)
+    }
+
+    @Test func workersThatNeverComeUpEndThePool() {
+        var world = World(PoolScheduler.Configuration(size: 2, patience: 5))
+        world.apply(.submit(retries: 3))
+        for _ in 0..<5 {
+            let worker = world.workers.keys.min()!
+            world.apply(.die(worker))
+        }
+        #expect(world.hasGivenUp)
+        #expect(world.resolutions.values.allSatisfy { $0 == .abandoned })
+        #expect(world.starts <= 8)
+    }
+
+    @Test func onlyTheTaskThatHadBegunCrashes() {
+        var world = World(PoolScheduler.Configuration(size: 1, prefetch: 2))
+        for _ in 0..<3 { world.apply(.submit(retries: 0)) }
+        world.apply(.ready(0))
+        world.apply(.begin(0))
+        world.apply(.die(0))
+        #expect(world.resolutions == [0: .crashed(0)])
+        var random = Seeded(state: 1)
+        world.finish(&random)
+        #expect(world.resolutions[1] == .finished)
+        #expect(world.resolutions[2] == .finished)
+    }
+
+    @Test func whatABusyWorkerHasNotBegunGoesToAnIdleOne() {
+        var world = World(PoolScheduler.Configuration(size: 2, prefetch: 1))
+        world.apply(.ready(0))
+        for _ in 0..<2 { world.apply(.submit(retries: 0)) }
+        world.apply(.begin(0))
+        world.apply(.ready(1))
+        #expect(world.workers[0]!.asked == [1])
+        world.apply(.giveBack(0))
+        #expect(world.workers[1]!.tasks == [1])
+    }
+
+    @Test func aRetriedTaskMayCrashSoOftenAndNoMore() {
+        var world = World(PoolScheduler.Configuration(size: 1, patience: 100))
+        world.apply(.submit(retries: 2))
+        for round in 0..<3 {
+            #expect(world.resolutions.isEmpty)
+            world.apply(.ready(round))
+            world.apply(.begin(round))
+            world.apply(.die(round))
+        }
+        #expect(world.resolutions == [0: .crashed(2)])
+    }
+}
+
+private enum Event: Hashable {
+    case submit(retries: Int)
+    case ready(Int), begin(Int), finish(Int), giveBack(Int), die(Int), leave(Int)
+    case withdraw(Int, expired: Bool)
+    case insist(Int)
+    case resize(Int)
+    case replace(Int, atOnce: Bool)
+    case close, terminate
+}
+
+/// The scheduler, and workers as the scheduler's actions make them.
+private struct World {
+    struct Worker {
+        var isUp = false
+        var tasks: [Int] = []
+        var begun: Int?
+        var asked: [Int] = []
+        var interrupted: Int?
+        var mayLeave = false
+        var isKilled = false
+    }
+
+    var scheduler: PoolScheduler
+    var workers: [Int: Worker] = [:]
+    var unresolved: Set<Int> = []
+    var resolutions: [Int: PoolScheduler.Resolution] = [:]
+    var hasEnded = false
+    var hasGivenUp = false
+    var isClosed = false
+    var starts = 0
+    private var nextTask = 0
+    private let most: Int
+
+    init(_ configuration: PoolScheduler.Configuration) {
+        scheduler = PoolScheduler(configuration)
+        most = 1 + configuration.prefetch
+        perform(scheduler.begin())
+    }
+
+    var possibleEvents: [Event] {
+        var events: [Event] = []
+        if !isClosed, nextTask < 200 { events += [.submit(retries: 0), .submit(retries: 1)] }
+        for (id, worker) in workers.sorted(by: { $0.key < $1.key }) {
+            events.append(.die(id))
+            if worker.isKilled { continue }
+            if !worker.isUp { events.append(.ready(id)) }
+            if worker.begun != nil { events.append(.finish(id)) }
+            if worker.begun == nil, !worker.tasks.isEmpty { events.append(.begin(id)) }
+            if !worker.asked.isEmpty { events.append(.giveBack(id)) }
+            if worker.mayLeave, worker.tasks.isEmpty { events.append(.leave(id)) }
+            if let task = worker.begun, worker.interrupted == task { events.append(.insist(id)) }
+            if worker.isUp { events.append(.replace(id, atOnce: id.isMultiple(of: 2))) }
+        }
+        for task in unresolved.sorted().prefix(2) {
+            events.append(.withdraw(task, expired: task.isMultiple(of: 2)))
+        }
+        if !isClosed { events += [.resize(scheduler.configuration.size % 3 + 1), .close, .terminate] }
+        return events.isEmpty ? [.terminate] : events
+    }
+
+    mutating func apply(_ event: Event) {
+        switch event {
+        case .submit(let retries):
+            var actions: [PoolScheduler.Action] = []
+            let task = nextTask
+            nextTask += 1
+            if scheduler.submit(task, retries: retries, &actions) {
+                unresolved.insert(task)
+            } else {
+                require(isClosed || hasGivenUp)
+            }
+            perform(actions)
+        case .ready(let id):
+            workers[id]?.isUp = true
+            perform(scheduler.workerReady(id))
+        case .begin(let id):
+            guard let task = workers[id]?.tasks.first else { return }
+            workers[id]!.begun = task
+            perform(scheduler.taskBegan(task, by: id))
+        case .finish(let id):
+            guard let task = workers[id]?.begun else { return }
+            workers[id]!.begun = nil
+            workers[id]!.tasks.removeAll { $0 == task }
+            workers[id]!.asked.removeAll { $0 == task }
+            perform(scheduler.taskFinished(task, by: id))
+        case .giveBack(let id):
+            guard let task = workers[id]?.asked.first else { return }
+            workers[id]!.asked.removeFirst()
+            // A worker that has begun it meanwhile does not answer.
+            guard workers[id]!.begun != task, workers[id]!.tasks.contains(task) else { return }
+            workers[id]!.tasks.removeAll { $0 == task }
+            perform(scheduler.recalled(task, from: id))
+        case .die(let id), .leave(let id):
+            workers[id] = nil
+            perform(scheduler.workerEnded(id))
+        case .withdraw(let task, let expired):
+            perform(scheduler.withdraw(task, as: expired ? .expired : .cancelled))
+        case .insist(let id):
+            guard let task = workers[id]?.interrupted else { return }
+            perform(scheduler.insist(on: task, from: id))
+        case .resize(let size):
+            perform(scheduler.resize(to: size))
+        case .replace(let id, let atOnce):
+            perform(scheduler.replace(id, atOnce: atOnce))
+        case .close:
+            isClosed = true
+            perform(scheduler.close())
+        case .terminate:
+            isClosed = true
+            perform(scheduler.terminate())
+        }
+        check()
+    }
+
+    private mutating func perform(_ actions: [PoolScheduler.Action]) {
+        for action in actions {
+            require(!hasEnded, "an action after the end: \(action)")
+            switch action {
+            case .start(let id):
+                require(workers[id] == nil)
+                workers[id] = Worker()
+                starts += 1
+            case .send(let task, let id):
+                require(unresolved.contains(task))
+                require(workers[id]?.isUp == true)
+                require(workers.values.allSatisfy { !$0.tasks.contains(task) }, "a task is with two workers")
+                workers[id]?.tasks.append(task)
+            case .recall(let task, let id):
+                require(workers[id]?.tasks.contains(task) == true)
+                require(workers[id]?.begun != task)
+                workers[id]?.asked.append(task)
+            case .stop(let id): workers[id]?.mayLeave = true
+            case .kill(let id): workers[id]?.isKilled = true
+            case .interrupt(let task, let id):
+                require(workers[id]?.begun == task)
+                workers[id]?.interrupted = task
+            case .resolve(let task, let resolution):
+                require(unresolved.remove(task) != nil, "a task is resolved twice")
+                resolutions[task] = resolution
+            case .gaveUp: hasGivenUp = true
+            case .ended:
+                require(unresolved.isEmpty)
+                require(workers.isEmpty)
+                hasEnded = true
+            }
+        }
+    }
+
+    private func check() {
+        require(scheduler.unresolvedCount == unresolved.count)
+        guard scheduler.waitingCount > 0 else { return }
+        for (id, worker) in workers where worker.isUp && !worker.mayLeave && !worker.isKilled {
+            let mayTakeMore = scheduler.configuration.tasksPerWorker == nil && worker.tasks.count < most
+            require(!mayTakeMore, "worker \(id) has room while tasks wait")
+        }
+    }
+
+    /// Lets everything run to its end.
+    mutating func finish(_ random: inout some RandomNumberGenerator) {
+        if !isClosed { apply(.close) }
+        var steps = 0
+        while !hasEnded {
+            steps += 1
+            guard steps < 10_000 else {
+                Issue.record("the pool does not end")
+                return
+            }
+            // Only what brings it forward.
+            let events = possibleEvents.filter { event in
+                switch event {
+                case .ready, .begin, .finish, .giveBack, .leave: true
+                case .die(let id): workers[id]!.isKilled
+                default: false
+                }
+            }
+            guard let event = events.randomElement(using: &random) else {
+                Issue.record("nothing can happen any more: \(workers), waiting \(scheduler.waitingCount)")
+                return
+            }
+            apply(event)
+        }
+    }
+}
+
+/// The same numbers for the same seed (xorshift).
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return state
+    }
+}
+
+/// `#expect` for conditions that are checked millions of times: it costs nothing as long as they hold.
+private func require(
+    _ condition: Bool,
+    _ message: @autoclosure () -> String = "a promise of the scheduler is broken",
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    if !condition { Issue.record("\(message())", sourceLocation: sourceLocation) }
+}
