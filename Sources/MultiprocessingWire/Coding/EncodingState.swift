@@ -46,10 +46,10 @@ final class EncodingState {
     @exclusivity(unchecked) var pendingError: WireError?
     @exclusivity(unchecked) private(set) var isClosed = false
 
-    let limits: CodingLimits
-    let userInfo: [CodingUserInfoKey: Any]
+    @exclusivity(unchecked) private(set) var limits: CodingLimits
+    @exclusivity(unchecked) private(set) var userInfo: [CodingUserInfoKey: Any]
     let nativeTypes = NativeTypes.shared
-    private let stackGuard = StackGuard()
+    @exclusivity(unchecked) private var stackGuard = StackGuard()
     /// The path of the value that this state's first frame stands for.
     private let outerPath: [any CodingKey]
     private let outerDepth: Int
@@ -161,6 +161,33 @@ final class EncodingState {
     func close() {
         dropFrames(above: -1)
         isClosed = true
+    }
+
+    // MARK: Use again
+
+    /// A larger buffer is not kept for the next message.
+    private static let keptCapacity = 16 << 10
+
+    /// Begins another message; the state was emptied by `empty()`.
+    func reopen(limits: CodingLimits, userInfo: [CodingUserInfoKey: Any]) {
+        self.limits = limits
+        if !userInfo.isEmpty { self.userInfo = userInfo }
+        stackGuard = StackGuard()
+        isClosed = false
+    }
+
+    /// Forgets the message, and all that could keep an object of the caller alive.
+    func empty() {
+        if buffer.capacity > Self.keptCapacity {
+            buffer = WireBuffer(minimumCapacity: 256)
+        } else {
+            buffer.removeAll()
+        }
+        if !splices.isEmpty { splices = [] }
+        if !sealed.isEmpty { sealed = [] }
+        if !userInfo.isEmpty { userInfo = [:] }
+        if pendingError != nil { pendingError = nil }
+        splicedBytes = 0
     }
 
     // MARK: Entering a container
