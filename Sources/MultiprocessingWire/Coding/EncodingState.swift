@@ -199,6 +199,13 @@ final class EncodingState {
         return try enterSlowly(serial, index)
     }
 
+    /// Calls `body` with the state to write to for the container that `serial` names; costs no reference as a rule.
+    @inline(__always)
+    func at(_ serial: Int, _ index: Int, _ body: (EncodingState) throws -> Void) throws {
+        if serial == currentSerial { return try body(self) }
+        try body(try enterSlowly(serial, index))
+    }
+
     @inline(never)
     private func enterSlowly(_ serial: Int, _ index: Int) throws -> EncodingState {
         if let pendingError { throw pendingError }

@@ -7,29 +7,46 @@ struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
     // Everything below is compiled for any `Key`. What does not depend on it is done by functions that are not generic:
     // a copy of `self` or a closure over it would ask the runtime for metadata in every call.
 
-    /// Writes the key, and gives the state that its value is written to.
+    /// Writes a field of one number.
     @inline(__always)
-    private func field(_ key: Key) throws -> EncodingState {
-        try encoder.state.beginField(key.stringValue, encoder.serial, encoder.index)
+    private func put<Scalar: WireScalar>(_ value: Scalar, _ key: Key) throws {
+        let name = key.stringValue
+        try encoder.state.at(encoder.serial, encoder.index) { state in
+            try state.putKey(name, room: 1 + MemoryLayout<Scalar>.size)
+            state.buffer.put(Scalar.wireTag)
+            state.buffer.put(value)
+        }
     }
 
-    func encodeNil(forKey key: Key) throws { try field(key).put(tag: WireTag.null) }
-    func encode(_ value: Bool, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: String, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Double, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Float, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Int, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Int8, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Int16, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Int32, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Int64, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: Int128, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: UInt, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: UInt8, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: UInt16, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: UInt32, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: UInt64, forKey key: Key) throws { try field(key).put(value) }
-    func encode(_ value: UInt128, forKey key: Key) throws { try field(key).put(value) }
+    @inline(__always)
+    private func put(tag: UInt8, _ key: Key) throws {
+        let name = key.stringValue
+        try encoder.state.at(encoder.serial, encoder.index) { state in
+            try state.putKey(name, room: 1)
+            state.buffer.put(tag)
+        }
+    }
+
+    func encodeNil(forKey key: Key) throws { try put(tag: WireTag.null, key) }
+    func encode(_ value: Bool, forKey key: Key) throws { try put(tag: value ? WireTag.yes : WireTag.no, key) }
+    func encode(_ value: String, forKey key: Key) throws {
+        try encoder.state.putTextField(value, key.stringValue, encoder.serial, encoder.index)
+    }
+
+    func encode(_ value: Double, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: Float, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: Int, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: Int8, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: Int16, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: Int32, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: Int64, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: Int128, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: UInt, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: UInt8, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: UInt16, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: UInt32, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: UInt64, forKey key: Key) throws { try put(value, key) }
+    func encode(_ value: UInt128, forKey key: Key) throws { try put(value, key) }
 
     func encode<Value: Encodable>(_ value: Value, forKey key: Key) throws {
         try encoder.state.putField(value, key.stringValue, encoder.serial, encoder.index)
