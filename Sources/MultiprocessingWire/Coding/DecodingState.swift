@@ -42,6 +42,7 @@ final class DecodingState {
     @exclusivity(unchecked) private var lastSerial: UInt32 = 0
     @exclusivity(unchecked) private(set) var isOpen = true
     @exclusivity(unchecked) private var budget: Int
+    @exclusivity(unchecked) var containers = KeptContainers<KeyedFields>()
     @exclusivity(unchecked) var indexes: [Int: KeyIndex] = [:]
     /// Where the value being read is, in case reading it fails.
     @exclusivity(unchecked) var parent = -1
@@ -67,6 +68,7 @@ final class DecodingState {
     }
 
     deinit {
+        containers.forEach { $0.state = nil }
         frames.deallocate()
     }
 
@@ -74,6 +76,7 @@ final class DecodingState {
     func close() {
         isOpen = false
         top = -1
+        containers.forEach { $0.state = nil }
     }
 
     /// Begins to read another message; the state was emptied by `empty()`.

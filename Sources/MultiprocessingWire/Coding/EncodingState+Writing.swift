@@ -94,26 +94,8 @@ extension EncodingState {
         try name.withUTF8 { try putKeyText($0, room: room) }
     }
 
-    /// Writes a field of a text.
-    func putTextField(_ value: String, _ name: String, _ serial: Int, _ index: Int) throws {
-        try at(serial, index) { state in
-            try state.putKey(name)
-            try state.put(value)
-        }
-    }
-
     /// Writes a field; takes it back if its value fails, so that the caller may catch the error and go on.
-    func putField<Value: Encodable>(
-        _ value: Value,
-        _ name: String,
-        _ serial: Int,
-        _ index: Int,
-        isPayload: Bool = false
-    ) throws {
-        try at(serial, index) { try $0.putField(value, name, isPayload: isPayload) }
-    }
-
-    private func putField<Value: Encodable>(_ value: Value, _ name: String, isPayload: Bool) throws {
+    func putField<Value: Encodable>(_ value: Value, _ name: String, isPayload: Bool) throws {
         let mark = mark
         do {
             try putKey(name)
@@ -127,18 +109,6 @@ extension EncodingState {
         } catch {
             rollBack(to: mark)
             throw error
-        }
-    }
-
-    /// Opens a field for a nested container or a super encoder; a failure is thrown by the next call that can.
-    func openField(_ name: String, _ serial: Int, _ index: Int) -> ValueEncoder {
-        do {
-            let state = try enter(serial, index)
-            try state.putKey(name)
-            return state.pushFloating()
-        } catch {
-            if pendingError == nil { pendingError = error as? WireError }
-            return ValueEncoder(state: self, serial: -1, index: 0)
         }
     }
 

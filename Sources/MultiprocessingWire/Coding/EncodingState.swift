@@ -39,12 +39,12 @@ final class EncodingState {
     /// The serial of the innermost open frame; 0 when there is none.
     @exclusivity(unchecked) private(set) var currentSerial = 0
     @exclusivity(unchecked) private var lastSerial = 0
+    @exclusivity(unchecked) var containers = KeptContainers<KeyedTarget>()
     @exclusivity(unchecked) var splices: [Splice] = []
     @exclusivity(unchecked) var splicedBytes = 0
     @exclusivity(unchecked) var sealed: [SealedContainer] = []
     /// An error met where the protocols do not allow to throw; the next call or the end throws it.
     @exclusivity(unchecked) var pendingError: WireError?
-    @exclusivity(unchecked) private(set) var isClosed = false
 
     @exclusivity(unchecked) private(set) var limits: CodingLimits
     @exclusivity(unchecked) private(set) var userInfo: [CodingUserInfoKey: Any]
@@ -70,6 +70,7 @@ final class EncodingState {
     }
 
     deinit {
+        containers.forEach { $0.state = nil }
         frames.deallocate()
     }
 
@@ -160,7 +161,7 @@ final class EncodingState {
     /// Refuses whatever is written through containers that outlive the call.
     func close() {
         dropFrames(above: -1)
-        isClosed = true
+        containers.forEach { $0.state = nil }
     }
 
     // MARK: Use again
@@ -173,7 +174,6 @@ final class EncodingState {
         self.limits = limits
         if !userInfo.isEmpty { self.userInfo = userInfo }
         stackGuard = StackGuard()
-        isClosed = false
     }
 
     /// Forgets the message, and all that could keep an object of the caller alive.

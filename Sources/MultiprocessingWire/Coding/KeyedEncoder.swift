@@ -1,8 +1,8 @@
 /// The keyed container that types write their fields to.
 struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
-    let encoder: ValueEncoder
+    let target: KeyedTarget
 
-    var codingPath: [any CodingKey] { encoder.codingPath }
+    var codingPath: [any CodingKey] { target.encoder.codingPath }
 
     // Everything below is compiled for any `Key`. What does not depend on it is done by functions that are not generic:
     // a copy of `self` or a closure over it would ask the runtime for metadata in every call.
@@ -11,7 +11,7 @@ struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
     @inline(__always)
     private func put<Scalar: WireScalar>(_ value: Scalar, _ key: Key) throws {
         let name = key.stringValue
-        try encoder.state.at(encoder.serial, encoder.index) { state in
+        try target.at { state in
             try state.putKey(name, room: 1 + MemoryLayout<Scalar>.size)
             state.buffer.put(Scalar.wireTag)
             state.buffer.put(value)
@@ -21,7 +21,7 @@ struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
     @inline(__always)
     private func put(tag: UInt8, _ key: Key) throws {
         let name = key.stringValue
-        try encoder.state.at(encoder.serial, encoder.index) { state in
+        try target.at { state in
             try state.putKey(name, room: 1)
             state.buffer.put(tag)
         }
@@ -30,7 +30,7 @@ struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
     func encodeNil(forKey key: Key) throws { try put(tag: WireTag.null, key) }
     func encode(_ value: Bool, forKey key: Key) throws { try put(tag: value ? WireTag.yes : WireTag.no, key) }
     func encode(_ value: String, forKey key: Key) throws {
-        try encoder.state.putTextField(value, key.stringValue, encoder.serial, encoder.index)
+        try target.putTextField(value, key.stringValue)
     }
 
     func encode(_ value: Double, forKey key: Key) throws { try put(value, key) }
@@ -49,12 +49,12 @@ struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
     func encode(_ value: UInt128, forKey key: Key) throws { try put(value, key) }
 
     func encode<Value: Encodable>(_ value: Value, forKey key: Key) throws {
-        try encoder.state.putField(value, key.stringValue, encoder.serial, encoder.index)
+        try target.putField(value, key.stringValue)
     }
 
     func encodeIfPresent<Value: Encodable>(_ value: Value?, forKey key: Key) throws {
         guard let value else { return }
-        try encoder.state.putField(value, key.stringValue, encoder.serial, encoder.index, isPayload: true)
+        try target.putField(value, key.stringValue, isPayload: true)
     }
 
     // MARK: Nested
@@ -63,15 +63,15 @@ struct KeyedEncoder<Key: CodingKey>: KeyedEncodingContainerProtocol {
         keyedBy keyType: NestedKey.Type,
         forKey key: Key
     ) -> KeyedEncodingContainer<NestedKey> {
-        encoder.state.openField(key.stringValue, encoder.serial, encoder.index).container(keyedBy: keyType)
+        target.openField(key.stringValue).container(keyedBy: keyType)
     }
 
     func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
-        encoder.state.openField(key.stringValue, encoder.serial, encoder.index).unkeyedContainer()
+        target.openField(key.stringValue).unkeyedContainer()
     }
 
-    func superEncoder() -> any Encoder { encoder.state.openField("super", encoder.serial, encoder.index) }
+    func superEncoder() -> any Encoder { target.openField("super") }
     func superEncoder(forKey key: Key) -> any Encoder {
-        encoder.state.openField(key.stringValue, encoder.serial, encoder.index)
+        target.openField(key.stringValue)
     }
 }
