@@ -11,12 +11,13 @@ struct NullEncoder: Encoder, SingleValueEncodingContainer {
     func unkeyedContainer() -> any UnkeyedEncodingContainer { NullUnkeyed() }
     func singleValueContainer() -> any SingleValueEncodingContainer { self }
     func encodeNil() throws {}
-    func encode<Value: Encodable>(_ value: Value) throws {}
+    func encode(_ value: String) throws {}
+    func encode<Value: Encodable>(_ value: Value) throws { try value.encode(to: self) }
 }
 
 struct NullKeyed<Key: CodingKey>: KeyedEncodingContainerProtocol {
     var codingPath: [any CodingKey] { [] }
-    func encodeNil(forKey key: Key) throws {}
+    func encodeNil(forKey key: Key) throws { use(key.stringValue) }
     func encode(_ value: Bool, forKey key: Key) throws { use(key.stringValue) }
     func encode(_ value: String, forKey key: Key) throws { use(key.stringValue) }
     func encode(_ value: Double, forKey key: Key) throws { use(key.stringValue) }
@@ -31,7 +32,14 @@ struct NullKeyed<Key: CodingKey>: KeyedEncodingContainerProtocol {
     func encode(_ value: UInt16, forKey key: Key) throws { use(key.stringValue) }
     func encode(_ value: UInt32, forKey key: Key) throws { use(key.stringValue) }
     func encode(_ value: UInt64, forKey key: Key) throws { use(key.stringValue) }
-    func encode<Value: Encodable>(_ value: Value, forKey key: Key) throws { use(key.stringValue) }
+    func encodeIfPresent(_ value: String?, forKey key: Key) throws { use(key.stringValue) }
+
+    func encode<Value: Encodable>(_ value: Value, forKey key: Key) throws {
+        use(key.stringValue)
+        // A coder may know arrays; any other type has to be asked.
+        if Value.self == [String].self || Value.self == [Double].self { return }
+        try value.encode(to: NullEncoder())
+    }
 
     func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) -> KeyedEncodingContainer<
         Nested

@@ -39,8 +39,17 @@ public struct BinaryDecoder: Sendable {
         guard version == WireFormat.version else {
             throw WireError(code: .unsupportedVersion, what: "the message begins with byte \(version)", offset: 0)
         }
-        let state = DecodingState(bytes, limits: limits, userInfo: userInfo.asAny)
-        defer { state.close() }
+        let state = DecodingState.take(bytes, limits: limits, userInfo: userInfo.asAny)
+        defer { DecodingState.giveBack(state) }
+        return try decode(type, from: bytes, by: state.takeUnretainedValue())
+    }
+
+    @inline(never)
+    private func decode<Value: Decodable>(
+        _ type: Value.Type,
+        from bytes: UnsafeRawBufferPointer,
+        by state: DecodingState
+    ) throws -> Value {
         let value = try state.value(at: 1, limit: bytes.count)
         let end = try state.end(of: value)
         guard end == bytes.count else {

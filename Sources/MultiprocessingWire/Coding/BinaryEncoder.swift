@@ -23,14 +23,34 @@ public struct BinaryEncoder: Sendable {
         _ value: Value,
         _ body: (borrowing EncodedMessage) throws -> Result
     ) throws -> Result {
-        let small: Result? = try withUnsafeTemporaryAllocation(byteCount: 64, alignment: 16) { room in
+        // A test of its own, because optionals of `Result` cost a look-up of their metadata.
+        if NativeTypes.shared.small(Value.self) != 0, let small = try encodeAsSmall(value, body) { return small }
+        let state = EncodingState.take(limits: limits, userInfo: userInfo.asAny)
+        defer { EncodingState.giveBack(state) }
+        return try encode(value, by: state.takeUnretainedValue(), body)
+    }
+
+    @inline(never)
+    private func encode<Value: Encodable, Result>(
+        _ value: Value,
+        by state: EncodingState,
+        _ body: (borrowing EncodedMessage) throws -> Result
+    ) throws -> Result {
+        state.buffer.reserve(1)
+        state.buffer.put(WireFormat.version)
+        try state.putValue(value)
+        return try body(try EncodedMessage(state))
+    }
+
+    @inline(never)
+    private func encodeAsSmall<Value: Encodable, Result>(
+        _ value: Value,
+        _ body: (borrowing EncodedMessage) throws -> Result
+    ) throws -> Result? {
+        try withUnsafeTemporaryAllocation(byteCount: 64, alignment: 16) { room in
             guard let count = Self.encodeSmall(value, into: room), count <= limits.maximumBytes else { return nil }
             return try body(EncodedMessage(UnsafeRawBufferPointer(rebasing: room[..<count])))
         }
-        if let small { return small }
-        let state = try start(value)
-        defer { state.close() }
-        return try body(try EncodedMessage(state))
     }
 
     /// Encodes a value as a message of its own.
@@ -57,22 +77,5 @@ public struct BinaryEncoder: Sendable {
             output.reserve(message.count)
             message.forEachPiece { output.append($0) }
         }
-    }
-
-    private func start<Value: Encodable>(_ value: Value) throws -> EncodingState {
-        let state = EncodingState(
-            buffer: WireBuffer(minimumCapacity: 256),
-            limits: limits,
-            userInfo: userInfo.asAny
-        )
-        state.buffer.reserve(1)
-        state.buffer.put(WireFormat.version)
-        do {
-            try state.putValue(value)
-        } catch {
-            state.close()
-            throw error
-        }
-        return state
     }
 }

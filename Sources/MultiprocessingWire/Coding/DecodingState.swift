@@ -42,6 +42,7 @@ final class DecodingState {
     @exclusivity(unchecked) private var lastSerial: UInt32 = 0
     @exclusivity(unchecked) private(set) var isOpen = true
     @exclusivity(unchecked) private var budget: Int
+    @exclusivity(unchecked) var containers = KeptContainers<KeyedFields>()
     @exclusivity(unchecked) var indexes: [Int: KeyIndex] = [:]
     /// Where the value being read is, in case reading it fails.
     @exclusivity(unchecked) var parent = -1
@@ -49,11 +50,11 @@ final class DecodingState {
 
     @exclusivity(unchecked) private(set) var failure: (any Error)?
 
-    let count: Int
-    let limits: CodingLimits
-    let userInfo: [CodingUserInfoKey: Any]
+    @exclusivity(unchecked) private(set) var count: Int
+    @exclusivity(unchecked) private(set) var limits: CodingLimits
+    @exclusivity(unchecked) private(set) var userInfo: [CodingUserInfoKey: Any]
     let nativeTypes = NativeTypes.shared
-    private let stackGuard = StackGuard()
+    @exclusivity(unchecked) private var stackGuard = StackGuard()
 
     /// Reads from `bytes`, which stay valid until `close()`.
     init(_ bytes: UnsafeRawBufferPointer, limits: CodingLimits, userInfo: [CodingUserInfoKey: Any]) {
@@ -67,6 +68,7 @@ final class DecodingState {
     }
 
     deinit {
+        containers.forEach { $0.state = nil }
         frames.deallocate()
     }
 
@@ -74,6 +76,29 @@ final class DecodingState {
     func close() {
         isOpen = false
         top = -1
+        containers.forEach { $0.state = nil }
+    }
+
+    /// Begins to read another message; the state was emptied by `empty()`.
+    func reopen(_ bytes: UnsafeRawBufferPointer, limits: CodingLimits, userInfo: [CodingUserInfoKey: Any]) {
+        base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 16)!
+        count = bytes.count
+        budget = limits.allocationBudget(forMessageOf: bytes.count)
+        self.limits = limits
+        if !userInfo.isEmpty { self.userInfo = userInfo }
+        stackGuard = StackGuard()
+        isOpen = true
+    }
+
+    /// Forgets the message, and all that could keep an object of the caller alive.
+    func empty() {
+        base = UnsafeRawPointer(bitPattern: 16)!
+        count = 0
+        parent = -1
+        place = nil
+        if !indexes.isEmpty { indexes = [:] }
+        if !userInfo.isEmpty { userInfo = [:] }
+        if failure != nil { failure = nil }
     }
 
     /// Runs what may fail where the protocols do not allow to throw; the end of decoding throws the error.

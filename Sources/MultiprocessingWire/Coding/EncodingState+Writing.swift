@@ -88,51 +88,33 @@ extension EncodingState {
 
     // MARK: Fields and elements
 
-    /// Makes the container that `serial` names the innermost one and writes the name of its next field.
-    func beginField(_ name: String, _ serial: Int, _ index: Int) throws -> EncodingState {
-        let state = try enter(serial, index)
+    /// Writes the name of the next field of the container on top, and makes `room` for its value.
+    func putKey(_ name: String, room: Int = 0) throws {
         var name = name
-        try name.withUTF8 { try state.putKeyText($0) }
-        return state
+        try name.withUTF8 { try putKeyText($0, room: room) }
     }
 
     /// Writes a field; takes it back if its value fails, so that the caller may catch the error and go on.
-    func putField<Value: Encodable>(
-        _ value: Value,
-        _ name: String,
-        _ serial: Int,
-        _ index: Int,
-        isPayload: Bool = false
-    ) throws {
-        let state = try enter(serial, index)
-        let mark = state.mark
+    func putField<Value: Encodable>(_ value: Value, _ name: String, isPayload: Bool) throws {
+        let mark = mark
         do {
-            _ = try state.beginField(name, state.currentSerial, state.top)
+            try putKey(name)
             if let native = nativeTypes[Value.self] {
-                try withUnsafePointer(to: value) { try native.write(UnsafeRawPointer($0), to: state) }
+                try withUnsafePointer(to: value) { try native.write(UnsafeRawPointer($0), to: self) }
             } else {
                 // An optional in an optional is written as `Optional` itself would write it.
-                if isPayload, Value.self is any AnyOptional.Type { try state.put(tag: WireTag.some) }
-                try state.putWalked(value)
+                if isPayload, Value.self is any AnyOptional.Type { try put(tag: WireTag.some) }
+                try putWalked(value)
             }
         } catch {
-            state.rollBack(to: mark)
+            rollBack(to: mark)
             throw error
         }
     }
 
-    /// Opens a field for a nested container or a super encoder; a failure is thrown by the next call that can.
-    func openField(_ name: String, _ serial: Int, _ index: Int) -> ValueEncoder {
-        do {
-            return try beginField(name, serial, index).pushFloating()
-        } catch {
-            if pendingError == nil { pendingError = error as? WireError }
-            return ValueEncoder(state: self, serial: -1, index: 0)
-        }
-    }
-
-    private func putKeyText(_ text: UnsafeBufferPointer<UInt8>) throws {
-        try makeRoom(text.count + 5)
+    @inline(__always)
+    private func putKeyText(_ text: UnsafeBufferPointer<UInt8>, room: Int) throws {
+        try makeRoom(text.count + 5 + room)
         let bit = Self.maskBit(text)
         if current.keyMask & bit != 0 { lookForRepeat(of: text) }
         current.keyMask |= bit

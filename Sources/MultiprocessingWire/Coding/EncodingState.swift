@@ -39,17 +39,17 @@ final class EncodingState {
     /// The serial of the innermost open frame; 0 when there is none.
     @exclusivity(unchecked) private(set) var currentSerial = 0
     @exclusivity(unchecked) private var lastSerial = 0
+    @exclusivity(unchecked) var containers = KeptContainers<KeyedTarget>()
     @exclusivity(unchecked) var splices: [Splice] = []
     @exclusivity(unchecked) var splicedBytes = 0
     @exclusivity(unchecked) var sealed: [SealedContainer] = []
     /// An error met where the protocols do not allow to throw; the next call or the end throws it.
     @exclusivity(unchecked) var pendingError: WireError?
-    @exclusivity(unchecked) private(set) var isClosed = false
 
-    let limits: CodingLimits
-    let userInfo: [CodingUserInfoKey: Any]
+    @exclusivity(unchecked) private(set) var limits: CodingLimits
+    @exclusivity(unchecked) private(set) var userInfo: [CodingUserInfoKey: Any]
     let nativeTypes = NativeTypes.shared
-    private let stackGuard = StackGuard()
+    @exclusivity(unchecked) private var stackGuard = StackGuard()
     /// The path of the value that this state's first frame stands for.
     private let outerPath: [any CodingKey]
     private let outerDepth: Int
@@ -70,6 +70,7 @@ final class EncodingState {
     }
 
     deinit {
+        containers.forEach { $0.state = nil }
         frames.deallocate()
     }
 
@@ -160,7 +161,33 @@ final class EncodingState {
     /// Refuses whatever is written through containers that outlive the call.
     func close() {
         dropFrames(above: -1)
-        isClosed = true
+        containers.forEach { $0.state = nil }
+    }
+
+    // MARK: Use again
+
+    /// A larger buffer is not kept for the next message.
+    private static let keptCapacity = 16 << 10
+
+    /// Begins another message; the state was emptied by `empty()`.
+    func reopen(limits: CodingLimits, userInfo: [CodingUserInfoKey: Any]) {
+        self.limits = limits
+        if !userInfo.isEmpty { self.userInfo = userInfo }
+        stackGuard = StackGuard()
+    }
+
+    /// Forgets the message, and all that could keep an object of the caller alive.
+    func empty() {
+        if buffer.capacity > Self.keptCapacity {
+            buffer = WireBuffer(minimumCapacity: 256)
+        } else {
+            buffer.removeAll()
+        }
+        if !splices.isEmpty { splices = [] }
+        if !sealed.isEmpty { sealed = [] }
+        if !userInfo.isEmpty { userInfo = [:] }
+        if pendingError != nil { pendingError = nil }
+        splicedBytes = 0
     }
 
     // MARK: Entering a container
@@ -170,6 +197,13 @@ final class EncodingState {
     func enter(_ serial: Int, _ index: Int) throws -> EncodingState {
         if serial == currentSerial { return self }
         return try enterSlowly(serial, index)
+    }
+
+    /// Calls `body` with the state to write to for the container that `serial` names; costs no reference as a rule.
+    @inline(__always)
+    func at(_ serial: Int, _ index: Int, _ body: (EncodingState) throws -> Void) throws {
+        if serial == currentSerial { return try body(self) }
+        try body(try enterSlowly(serial, index))
     }
 
     @inline(never)

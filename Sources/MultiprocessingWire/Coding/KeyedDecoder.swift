@@ -7,7 +7,9 @@ struct KeyedDecoder<Key: CodingKey>: KeyedDecodingContainerProtocol {
         fields = try KeyedFields(state, value, frame: frame)
     }
 
-    var codingPath: [any CodingKey] { fields.state.codingPath(parent: fields.live, place: nil) }
+    init(_ fields: KeyedFields) { self.fields = fields }
+
+    var codingPath: [any CodingKey] { fields.codingPath }
 
     var allKeys: [Key] {
         fields.names().compactMap { name in Key(stringValue: name) ?? Int(name).flatMap { Key(intValue: $0) } }
@@ -15,10 +17,14 @@ struct KeyedDecoder<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
     // MARK: Finding fields
 
+    /// Finds the field and calls `body` with it.
     @inline(__always)
-    private func value(_ key: Key) throws -> WireValue {
-        if let value = try fields.find(key.stringValue) { return value }
-        throw missing(key)
+    private func at<Result>(_ key: Key, _ body: (DecodingState, WireValue) throws -> Result) throws -> Result {
+        let name = key.stringValue
+        return try fields.at { state in
+            guard let value = try fields.find(name, state) else { throw missing(key) }
+            return try body(state, value)
+        }
     }
 
     @inline(never)
@@ -33,52 +39,56 @@ struct KeyedDecoder<Key: CodingKey>: KeyedDecodingContainerProtocol {
     }
 
     func contains(_ key: Key) -> Bool { fields.contains(key.stringValue) }
-    func decodeNil(forKey key: Key) throws -> Bool { try value(key).tag == WireTag.null }
+    func decodeNil(forKey key: Key) throws -> Bool { try at(key) { $1.tag == WireTag.null } }
 
     // MARK: Values
 
-    func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try fields.state.bool(value(key)) }
-    func decode(_ type: String.Type, forKey key: Key) throws -> String { try fields.state.string(value(key)) }
-    func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: Float.Type, forKey key: Key) throws -> Float { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: Int8.Type, forKey key: Key) throws -> Int8 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: Int16.Type, forKey key: Key) throws -> Int16 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: Int32.Type, forKey key: Key) throws -> Int32 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: Int128.Type, forKey key: Key) throws -> Int128 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: UInt.Type, forKey key: Key) throws -> UInt { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: UInt8.Type, forKey key: Key) throws -> UInt8 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: UInt16.Type, forKey key: Key) throws -> UInt16 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try fields.state.scalar(type, value(key)) }
-    func decode(_ type: UInt128.Type, forKey key: Key) throws -> UInt128 { try fields.state.scalar(type, value(key)) }
+    func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try at(key) { try $0.bool($1) } }
+    func decode(_ type: String.Type, forKey key: Key) throws -> String { try at(key) { try $0.string($1) } }
+    func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: Float.Type, forKey key: Key) throws -> Float { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: Int8.Type, forKey key: Key) throws -> Int8 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: Int16.Type, forKey key: Key) throws -> Int16 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: Int32.Type, forKey key: Key) throws -> Int32 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: Int128.Type, forKey key: Key) throws -> Int128 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: UInt.Type, forKey key: Key) throws -> UInt { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: UInt8.Type, forKey key: Key) throws -> UInt8 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: UInt16.Type, forKey key: Key) throws -> UInt16 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try at(key) { try $0.scalar(type, $1) } }
+    func decode(_ type: UInt128.Type, forKey key: Key) throws -> UInt128 { try at(key) { try $0.scalar(type, $1) } }
 
     func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
-        try fields.decode(type, value(key))
+        try at(key) { try $0.decodeFound(type, $1) }
     }
 
     // MARK: Values that may be missing
 
-    /// The value unless it is missing or nil.
+    /// Finds the field and calls `body` with it, unless it is missing or nil.
     @inline(__always)
-    private func present(_ key: Key) throws -> WireValue? {
-        try fields.present(key.stringValue)
+    private func ifPresent<Result>(
+        _ key: Key,
+        _ body: (DecodingState, WireValue) throws -> Result
+    ) throws -> Result? {
+        let name = key.stringValue
+        return try fields.at { state in
+            guard let value = try fields.present(name, state) else { return nil }
+            return try body(state, value)
+        }
     }
 
     private func scalar<Scalar: WireScalar>(_ type: Scalar.Type, _ key: Key) throws -> Scalar? {
-        guard let value = try present(key) else { return nil }
-        return try fields.state.scalar(type, value)
+        try ifPresent(key) { try $0.scalar(type, $1) }
     }
 
     func decodeIfPresent(_ type: Bool.Type, forKey key: Key) throws -> Bool? {
-        guard let value = try present(key) else { return nil }
-        return try fields.state.bool(value)
+        try ifPresent(key) { try $0.bool($1) }
     }
 
     func decodeIfPresent(_ type: String.Type, forKey key: Key) throws -> String? {
-        guard let value = try present(key) else { return nil }
-        return try fields.state.string(value)
+        try ifPresent(key) { try $0.string($1) }
     }
 
     func decodeIfPresent(_ type: Double.Type, forKey key: Key) throws -> Double? { try scalar(type, key) }
@@ -97,35 +107,39 @@ struct KeyedDecoder<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func decodeIfPresent(_ type: UInt128.Type, forKey key: Key) throws -> UInt128? { try scalar(type, key) }
 
     func decodeIfPresent<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value? {
-        guard let value = try present(key) else { return nil }
-        return try fields.decodePayload(type, value)
+        try ifPresent(key) { try $0.decodePayload(type, $1) }
     }
 
     // MARK: Nested
 
-    private func open(_ key: some CodingKey) throws -> (value: WireValue, frame: Int) {
-        guard let value = try fields.find(key.stringValue) else { throw missing(key) }
-        return (value, try fields.open(value))
+    private func open(_ key: some CodingKey) throws -> (state: DecodingState, value: WireValue, frame: Int) {
+        let name = key.stringValue
+        return try fields.at { state in
+            guard let value = try fields.find(name, state) else { throw missing(key) }
+            return (state, value, try state.openFound(value))
+        }
     }
 
     func nestedContainer<NestedKey: CodingKey>(
         keyedBy type: NestedKey.Type,
         forKey key: Key
     ) throws -> KeyedDecodingContainer<NestedKey> {
-        let (value, frame) = try open(key)
-        return KeyedDecodingContainer(try KeyedDecoder<NestedKey>(fields.state, value, frame: frame))
+        let (state, value, frame) = try open(key)
+        return KeyedDecodingContainer(try KeyedDecoder<NestedKey>(state, value, frame: frame))
     }
 
     func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
-        let (value, frame) = try open(key)
-        return try UnkeyedDecoder(fields.state, value, frame: frame)
+        let (state, value, frame) = try open(key)
+        return try UnkeyedDecoder(state, value, frame: frame)
     }
 
     func superDecoder() throws -> any Decoder {
-        ValueDecoder(state: fields.state, frame: try open(WireKey.superclass).frame)
+        let (state, _, frame) = try open(WireKey.superclass)
+        return ValueDecoder(state: state, frame: frame)
     }
 
     func superDecoder(forKey key: Key) throws -> any Decoder {
-        ValueDecoder(state: fields.state, frame: try open(key).frame)
+        let (state, _, frame) = try open(key)
+        return ValueDecoder(state: state, frame: frame)
     }
 }

@@ -1,28 +1,54 @@
 /// The fields of a keyed container that is being read.
-struct KeyedFields {
-    let state: DecodingState
-    private let frame: UInt32
-    private let serial: UInt32
-    private let start: Int
-    private let end: Int
-    private let repeats: Bool
+///
+/// Unsafe code. `state` is not counted, for the speed: it is alive because `owner` is the same one, or because it keeps this
+/// object and sets `state` to nil when its message ends. A container that outlives its message has no state then.
+final class KeyedFields {
+    @exclusivity(unchecked) var state: Unmanaged<DecodingState>?
+    @exclusivity(unchecked) var owner: DecodingState?
+    @exclusivity(unchecked) private var frame: UInt32 = 0
+    @exclusivity(unchecked) private var serial: UInt32 = 0
+    @exclusivity(unchecked) private var start = 0
+    @exclusivity(unchecked) private var end = 0
+    @exclusivity(unchecked) private var repeats = false
 
     init(_ state: DecodingState, _ value: WireValue, frame: Int) throws {
-        self.state = state
+        owner = state
+        try begin(state, value, frame: frame)
+    }
+
+    /// Makes this the fields of another container.
+    func begin(_ state: DecodingState, _ value: WireValue, frame: Int) throws {
+        self.state = .passUnretained(state)
         (start, end, repeats) = try state.fields(of: value)
         self.frame = UInt32(truncatingIfNeeded: max(0, frame))
         serial = frame >= 0 ? state.frames[frame].serial : 0
         if frame >= 0 { state.frames[frame].cursor = start }
     }
 
+    /// Calls `body` with the state to read from.
+    @inline(__always)
+    func at<Result>(_ body: (DecodingState) throws -> Result) throws -> Result {
+        guard let state else { throw Self.ended }
+        return try state._withUnsafeGuaranteedRef(body)
+    }
+
+    private static var ended: WireError {
+        WireError(code: .unsupported, what: "a decoder was used after its message was decoded")
+    }
+
+    var codingPath: [any CodingKey] {
+        guard let state = state?.takeUnretainedValue() else { return [] }
+        return state.codingPath(parent: live(state), place: nil)
+    }
+
     /// The container's frame, or -1 if it has ended.
     @inline(__always)
-    var live: Int { serial == 0 ? -1 : state.live(frame, serial) }
+    private func live(_ state: DecodingState) -> Int { serial == 0 ? -1 : state.live(frame, serial) }
 
     /// The value of this name, nil if there is none; notes its place for errors.
-    func find(_ name: String) throws -> WireValue? {
+    func find(_ name: String, _ state: DecodingState) throws -> WireValue? {
         var name = name
-        let live = live
+        let live = live(state)
         state.parent = live
         state.place = nil
         return try name.withUTF8 { name -> WireValue? in
@@ -35,14 +61,16 @@ struct KeyedFields {
     }
 
     /// The value of this name unless it is missing or nil.
-    func present(_ name: String) throws -> WireValue? {
-        guard let value = try find(name), value.tag != WireTag.null else { return nil }
+    @inline(__always)
+    func present(_ name: String, _ state: DecodingState) throws -> WireValue? {
+        guard let value = try find(name, state), value.tag != WireTag.null else { return nil }
         return value
     }
 
     func contains(_ name: String) -> Bool {
         var isFound = false
-        state.recordingFailure { isFound = try find(name) != nil }
+        guard let state = state?.takeUnretainedValue() else { return false }
+        state.recordingFailure { isFound = try find(name, state) != nil }
         return isFound
     }
 
@@ -50,7 +78,8 @@ struct KeyedFields {
     func names() -> [String] {
         var names: [String] = []
         var seen: Set<String> = []
-        state.parent = live
+        guard let state = state?.takeUnretainedValue() else { return [] }
+        state.parent = live(state)
         state.place = nil
         state.recordingFailure {
             try state.checkOpen()
@@ -67,10 +96,12 @@ struct KeyedFields {
         }
         return names
     }
+}
 
+extension DecodingState {
     /// Decodes the value that was found last.
-    func decode<Value: Decodable>(_ type: Value.Type, _ value: WireValue) throws -> Value {
-        try state.decode(type, value, parent: state.parent, place: state.place)
+    func decodeFound<Value: Decodable>(_ type: Value.Type, _ value: WireValue) throws -> Value {
+        try decode(type, value, parent: parent, place: place)
     }
 
     /// Decodes the value that was found last, as the payload of an optional.
@@ -78,13 +109,13 @@ struct KeyedFields {
         var payload = value
         // The mark of an optional in an optional, written by `encodeIfPresent`.
         if value.tag == WireTag.some, Value.self is any AnyOptional.Type {
-            payload = try state.value(at: value.payload, limit: value.limit)
+            payload = try self.value(at: value.payload, limit: value.limit)
         }
-        return try decode(type, payload)
+        return try decodeFound(type, payload)
     }
 
     /// Opens a frame for the value that was found last.
-    func open(_ value: WireValue) throws -> Int {
-        try state.push(Never.self, value, parent: state.parent, place: state.place)
+    func openFound(_ value: WireValue) throws -> Int {
+        try push(Never.self, value, parent: parent, place: place)
     }
 }

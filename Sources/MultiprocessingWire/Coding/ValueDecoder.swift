@@ -32,7 +32,22 @@ struct ValueDecoder: Decoder, SingleValueDecodingContainer {
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
         let (value, frame) = try current()
-        return KeyedDecodingContainer(try KeyedDecoder<Key>(state, value, frame: frame))
+        if let box = try state.keptBox(keyedBy: type, value, frame) {
+            return unsafeBitCast(box, to: KeyedDecodingContainer<Key>.self)
+        }
+        return try makeContainer(keyedBy: type, value, frame)
+    }
+
+    @inline(never)
+    private func makeContainer<Key: CodingKey>(
+        keyedBy type: Key.Type,
+        _ value: WireValue,
+        _ frame: Int
+    ) throws -> KeyedDecodingContainer<Key> {
+        let fields = try KeyedFields(state, value, frame: frame)
+        let container = KeyedDecodingContainer(KeyedDecoder<Key>(fields))
+        if state.containers.keep(container, fields, type) { fields.owner = nil }
+        return container
     }
 
     func unkeyedContainer() throws -> any UnkeyedDecodingContainer {

@@ -8,8 +8,21 @@ struct ValueEncoder: Encoder, SingleValueEncodingContainer {
     var userInfo: [CodingUserInfoKey: Any] { state.userInfo }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
-        let target = open { $0.openKeyed() }
-        return KeyedEncodingContainer(KeyedEncoder<Key>(encoder: target))
+        if let box = state.keptBox(keyedBy: type, serial) {
+            return unsafeBitCast(box, to: KeyedEncodingContainer<Key>.self)
+        }
+        return makeContainer(keyedBy: type, open { $0.openKeyed() })
+    }
+
+    @inline(never)
+    private func makeContainer<Key: CodingKey>(
+        keyedBy type: Key.Type,
+        _ encoder: ValueEncoder
+    ) -> KeyedEncodingContainer<Key> {
+        let target = KeyedTarget(encoder)
+        let container = KeyedEncodingContainer(KeyedEncoder<Key>(target: target))
+        if encoder.state.containers.keep(container, target, type) { target.owner = nil }
+        return container
     }
 
     func unkeyedContainer() -> any UnkeyedEncodingContainer {

@@ -2,6 +2,7 @@
 #pragma once
 #include "mp_closures.h"
 #include "mp_entry.h"
+#include "mp_kept.h"
 #include "mp_load.h"
 #include "mp_process.h"
 #include "mp_segment.h"
