@@ -76,7 +76,7 @@ extension ProcessTests {
         // CPython: ProcessPoolExecutorTest.test_saturation, ThreadPoolExecutorTest.test_saturation
         @Test(arguments: Backend.poolWorkers) func noMoreWorkersThanAsked(backend: Backend) async throws {
             try await withPool(processes: 3, options: backend.poolOptions) { pool async throws in
-                let permits = try Semaphore(value: 0)
+                let permits = try CountingSemaphore(value: 0)
                 let tasks = try (0..<45).map { _ in try pool.submit { try permits.acquire(timeout: .seconds(60)) } }
                 if backend != .threads {
                     #expect(try await eventually(within: .seconds(30)) { pool.processIdentifiers.count == 3 })
@@ -104,7 +104,7 @@ extension ProcessTests {
         // CPython: ThreadPoolExecutorTest.test_map_submits_without_iteration
         @Test func mapRunsWithoutIteration() async throws {
             try await withPool(processes: 2, options: Backend.threads.poolOptions) { pool async throws in
-                let count = try Semaphore(value: 0)
+                let count = try CountingSemaphore(value: 0)
                 async let values = pool.map(0..<10) { number in
                     try count.release()
                     return number
@@ -123,7 +123,7 @@ extension ProcessTests {
 
         // CPython: ThreadPoolExecutorTest.test_executor_map_current_future_cancel
         @Test(arguments: Backend.poolWorkers) func leavingTheLoopCancelsTheRest(backend: Backend) async throws {
-            let ran = try Semaphore(value: 0)
+            let ran = try CountingSemaphore(value: 0)
             try await withPool(processes: 1, options: backend.poolOptions) { pool async throws in
                 for try await _ in try pool.imap(
                     0..<1000,

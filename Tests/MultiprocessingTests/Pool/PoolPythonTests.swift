@@ -317,7 +317,7 @@ extension ProcessTests {
         @Test(arguments: Backend.poolWorkersOfAllKinds) func initializersRunOnceInEachWorker(backend: Backend)
             async throws
         {
-            let counter = try Semaphore(value: 0)
+            let counter = try CountingSemaphore(value: 0)
             let pool = try Pool(processes: 2, options: backend.poolOptions) { try counter.release() }
             #expect(try await pool.apply { 1 } == 1)
             for _ in 0..<2 { #expect(try await counter.acquire(timeout: .seconds(30))) }
