@@ -66,17 +66,20 @@ import Testing
     }
 
     /// Runs `work` on a thread of its own while `body` runs on this one.
-    private func withThread<Result>(_ work: @Sendable () -> Void, while body: () throws -> Result) rethrows -> Result {
-        try withoutActuallyEscaping(work) { work in
-            let done = DispatchSemaphore(value: 0)
-            let thread = Thread {
-                work()
-                done.signal()
-            }
-            thread.start()
-            defer { done.wait() }
-            return try body()
+    ///
+    /// The thread lets go of `work` only some time after it has said that it is done, hence a closure that may escape.
+    private func withThread<Result>(
+        _ work: @escaping @Sendable () -> Void,
+        while body: () throws -> Result
+    ) rethrows -> Result {
+        let done = DispatchSemaphore(value: 0)
+        let thread = Thread {
+            work()
+            done.signal()
         }
+        thread.start()
+        defer { done.wait() }
+        return try body()
     }
 
     private static var duration: Duration {
