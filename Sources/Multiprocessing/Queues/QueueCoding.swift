@@ -64,7 +64,9 @@ extension TakenItem {
     func decode<Element: Decodable>(_ type: Element.Type = Element.self) throws -> Element {
         try withBytes { bytes in
             if attachments.isEmpty, let value = BinaryDecoder.decodeSmall(type, from: bytes) { return value }
-            return try TransferContext.with(TransferContext(attachments)) { try BinaryDecoder().decode(type, from: bytes) }
+            return try TransferContext.with(TransferContext(attachments)) {
+                try BinaryDecoder().decode(type, from: bytes)
+            }
         }
     }
 }
