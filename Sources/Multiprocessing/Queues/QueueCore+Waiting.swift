@@ -29,7 +29,9 @@ extension QueueCore {
     /// How many were put; 0 when the time was over.
     func put(_ items: UnsafeBufferPointer<OutgoingItem>, _ limit: Limit) throws -> Int {
         var turn = Turn()
-        if case .done(let count) = try attemptPut(items, isImmediate: limit.isImmediate, Self.firstTry, &turn) { return count }
+        if case .done(let count) = try attemptPut(items, isImmediate: limit.isImmediate, Self.firstTry, &turn) {
+            return count
+        }
         return try Wait.blocking(deadline: limit.deadline, spin: putSpin) {
             try attemptPut(items, isImmediate: limit.isImmediate, $0, &turn)
         } ?? 0
