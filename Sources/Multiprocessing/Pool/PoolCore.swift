@@ -168,7 +168,14 @@ final class PoolCore: Sendable {
         return id
     }
 
-    func cancel(_ task: Int) { update { $0.scheduler.withdraw(task, as: .cancelled) } }
+    func cancel(_ task: Int) {
+        update { state in
+            let worker = state.scheduler.worker(of: task)
+            let actions = state.scheduler.withdraw(task, as: .cancelled)
+            if let worker { frontChanged(of: worker, &state) }
+            return actions
+        }
+    }
 
     // MARK: From the workers
 
@@ -202,7 +209,12 @@ final class PoolCore: Sendable {
                 startTimer(message.task, worker, &state)
                 return actions
             }
-        case .recalled: update { $0.scheduler.recalled(message.task, from: worker) }
+        case .recalled:
+            update { state in
+                let actions = state.scheduler.recalled(message.task, from: worker)
+                frontChanged(of: worker, &state)
+                return actions
+            }
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
@@ -243,6 +255,14 @@ final class PoolCore: Sendable {
     private func watchFront(of worker: Int, _ state: inout State) {
         guard state.workers[worker]?.timer == nil, let task = state.scheduler.front(of: worker) else { return }
         startTimer(task, worker, &state)
+    }
+
+    /// What a worker would run next may be another task, whose time counts from now.
+    private func frontChanged(of worker: Int, _ state: inout State) {
+        guard state.scheduler.task(of: worker) == nil else { return }
+        state.workers[worker]?.timer?.cancel()
+        state.workers[worker]?.timer = nil
+        watchFront(of: worker, &state)
     }
 
     private func startTimer(_ task: Int, _ worker: Int, _ state: inout State) {

@@ -101,7 +101,9 @@ struct PoolScheduler {
     /// The worker that has a task.
     func worker(of task: TaskID) -> WorkerID? { tasks[task]?.worker }
     /// The task that a worker runs, or runs next.
-    func front(of worker: WorkerID) -> TaskID? { workers[worker].flatMap { $0.begun ?? $0.tasks.first } }
+    func front(of id: WorkerID) -> TaskID? {
+        workers[id].flatMap { worker in worker.begun ?? worker.tasks.first { tasks[$0]?.worker == id } }
+    }
     /// What a worker is about, and how many tasks it has finished.
     func status(of id: WorkerID) -> (state: PoolSnapshot.WorkerState, task: TaskID?, finished: Int)? {
         guard let worker = workers[id] else { return nil }
@@ -226,7 +228,7 @@ struct PoolScheduler {
     mutating func expire(_ task: TaskID, by id: WorkerID) -> [Action] {
         guard tasks[task]?.worker == id, let worker = workers[id] else { return [] }
         if worker.begun == task { return withdraw(task, as: .expired) }
-        guard worker.begun == nil, worker.tasks.first == task else { return [] }
+        guard worker.begun == nil, front(of: id) == task else { return [] }
         var actions: [Action] = []
         resolve(task, .expired, &actions)
         kill(id, &actions)

@@ -160,8 +160,10 @@ extension ProcessTests {
                 #expect(!pool.processIdentifiers.contains(pid))
                 // And one that is stopped before it could begin.
                 kill(try #require(pool.processIdentifiers.first), SIGSTOP)
+                let first = try pool.submit(timeout: .seconds(100)) { 5 }
                 let sent = try pool.submit(timeout: .milliseconds(300)) { 3 }
                 let next = try pool.submit { 4 }
+                first.cancel()
                 try await check(pool: .timedOut) { try await sent.value }
                 #expect(try await next.value == 4)
             }

@@ -108,6 +108,7 @@ private enum Event: Hashable {
     case ready(Int), begin(Int), finish(Int), giveBack(Int), die(Int), leave(Int)
     case withdraw(Int, expired: Bool)
     case insist(Int)
+    case expire(Int), withdrawWaiting
     case resize(Int)
     case replace(Int, atOnce: Bool)
     case close, terminate
@@ -159,6 +160,11 @@ private struct World {
         for task in unresolved.sorted().prefix(2) {
             events.append(.withdraw(task, expired: task.isMultiple(of: 2)))
         }
+        // Not in short schedules, of which there would be too many.
+        if nextTask > 3 {
+            events.append(.withdrawWaiting)
+            events += workers.keys.sorted().filter { scheduler.front(of: $0) != nil }.map { .expire($0) }
+        }
         if !isClosed { events += [.resize(scheduler.configuration.size % 3 + 1), .close, .terminate] }
         return events.isEmpty ? [.terminate] : events
     }
@@ -203,6 +209,15 @@ private struct World {
         case .insist(let id):
             guard let task = workers[id]?.interrupted else { return }
             perform(scheduler.insist(on: task, from: id))
+        case .expire(let id):
+            guard let task = scheduler.front(of: id) else { return }
+            let (mayExpire, hasBegun) = (unresolved.contains(task), scheduler.hasBegun(task))
+            perform(scheduler.expire(task, by: id))
+            if mayExpire { require(resolutions[task] == .expired && (hasBegun || workers[id]!.isKilled)) }
+        case .withdrawWaiting:
+            let waiting = unresolved.filter { !scheduler.hasBegun($0) }
+            perform(scheduler.withdrawWaiting())
+            require(waiting.allSatisfy { resolutions[$0] == .cancelled })
         case .resize(let size):
             perform(scheduler.resize(to: size))
         case .replace(let id, let atOnce):
