@@ -7,43 +7,57 @@
 /// The boxes of one state.
 struct KeptContainers<Target: AnyObject>: ~Copyable {
     private struct Slot {
-        var keyType: ObjectIdentifier?
+        /// First, so that the address of the slot is that of the reference.
         var box: AnyObject?
         var target: Target?
+        var keyType: ObjectIdentifier?
     }
 
-    private var slots = InlineArray<8, Slot>(repeating: Slot())
+    private static var count: Int { 8 }
+    // Initialised slots, owned by this value alone.
+    private let slots: UnsafeMutablePointer<Slot>
 
-    @inline(__always)
-    private static func position(of keyType: Any.Type) -> Int {
-        Int(truncatingIfNeeded: (UInt(bitPattern: ObjectIdentifier(keyType)) &* 0x9E37_79B9_7F4A_7C15) >> 61)
+    init() {
+        slots = .allocate(capacity: Self.count)
+        slots.initialize(repeating: Slot(), count: Self.count)
     }
 
-    /// A box for this type of keys that nobody else has, and what its container refers to.
+    deinit {
+        slots.deinitialize(count: Self.count)
+        slots.deallocate()
+    }
+
     @inline(__always)
-    mutating func take(_ keyType: Any.Type) -> (box: AnyObject, target: Target)? {
-        let position = Self.position(of: keyType)
-        guard slots[position].keyType == ObjectIdentifier(keyType), isKnownUniquelyReferenced(&slots[position].box)
-        else {
+    private func slot(of keyType: Any.Type) -> UnsafeMutablePointer<Slot> {
+        slots + Int(truncatingIfNeeded: (UInt(bitPattern: ObjectIdentifier(keyType)) &* 0x9E37_79B9_7F4A_7C15) >> 61)
+    }
+
+    /// Where the box for this type of keys is, if nobody else has it, after `body` has prepared what it refers to.
+    @inline(__always)
+    func take(_ keyType: Any.Type, _ body: (Target) throws -> Void) rethrows -> UnsafeRawPointer? {
+        let slot = slot(of: keyType)
+        guard slot.pointee.keyType == ObjectIdentifier(keyType), isKnownUniquelyReferenced(&slot.pointee.box) else {
             return nil
         }
-        return (slots[position].box.unsafelyUnwrapped, slots[position].target.unsafelyUnwrapped)
+        if let target = slot.pointee.target { try body(target) }
+        return UnsafeRawPointer(slot)
     }
 
     /// Keeps a container's box, unless its place is taken by one that is in use.
     @inline(never)
-    mutating func keep<Container>(_ container: Container, _ target: Target, _ keyType: Any.Type) -> Bool {
+    func keep<Container>(_ container: Container, _ target: Target, _ keyType: Any.Type) -> Bool {
         guard MemoryLayout<Container>.size == MemoryLayout<AnyObject>.size else { return false }
-        let position = Self.position(of: keyType)
-        if slots[position].box != nil, !isKnownUniquelyReferenced(&slots[position].box) { return false }
+        let slot = slot(of: keyType)
+        if slot.pointee.box != nil, !isKnownUniquelyReferenced(&slot.pointee.box) { return false }
         let box = withUnsafePointer(to: container) { UnsafeRawPointer($0).load(as: AnyObject.self) }
-        slots[position] = Slot(keyType: ObjectIdentifier(keyType), box: box, target: target)
+        slot.pointee = Slot(box: box, target: target, keyType: ObjectIdentifier(keyType))
         return true
     }
 
     /// Calls `body` with what each container refers to.
+    @inline(__always)
     func forEach(_ body: (Target) -> Void) {
-        for position in slots.indices {
+        for position in 0..<Self.count {
             if let target = slots[position].target { body(target) }
         }
     }
@@ -112,26 +126,24 @@ extension EncodingState {
         return state
     }
 
-    /// Makes the value that `serial` names a keyed container and gives the box of one that was used before; nil if that value
-    /// is not the innermost one, is something else already, or no box is free.
+    /// Makes the value that `serial` names a keyed container and tells where the box of one that was used before is; nil if
+    /// that value is not the innermost one, is something else already, or no box is free.
     @inline(never)
-    func keptBox(keyedBy type: Any.Type, _ serial: Int) -> AnyObject? {
+    func keptBox(keyedBy type: Any.Type, _ serial: Int) -> UnsafeRawPointer? {
         guard serial == currentSerial, current.kind == .undecided || current.kind == .keyed else { return nil }
-        guard let kept = containers.take(type) else { return nil }
-        openKeyed()
-        kept.target.state = .passUnretained(self)
-        kept.target.serial = serial
-        kept.target.index = top
-        return kept.box
+        return containers.take(type) { target in
+            openKeyed()
+            target.state = .passUnretained(self)
+            target.serial = serial
+            target.index = top
+        }
     }
 }
 
 extension DecodingState {
-    /// The box of a keyed container that was used before, now that of `value`; nil if none is free.
+    /// Where the box of a keyed container that was used before is, which is now that of `value`; nil if none is free.
     @inline(never)
-    func keptBox(keyedBy type: Any.Type, _ value: WireValue, _ frame: Int) throws -> AnyObject? {
-        guard let kept = containers.take(type) else { return nil }
-        try kept.target.begin(self, value, frame: frame)
-        return kept.box
+    func keptBox(keyedBy type: Any.Type, _ value: WireValue, _ frame: Int) throws -> UnsafeRawPointer? {
+        try containers.take(type) { try $0.begin(self, value, frame: frame) }
     }
 }

@@ -96,7 +96,8 @@ extension String: NativeElement {
 
 extension Array: NativeValue where Element: NativeElement {
     static func write(_ pointer: UnsafeRawPointer, to state: EncodingState) throws {
-        try Element.writeArray(pointer.load(as: Self.self), to: state)
+        // Not `load(as:)`, which asks for the metadata of the array's type.
+        try Element.writeArray(pointer.assumingMemoryBound(to: [Element].self).pointee, to: state)
     }
 
     static func reads(_ value: WireValue, from state: DecodingState) -> Bool {

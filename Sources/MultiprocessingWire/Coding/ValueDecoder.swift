@@ -33,7 +33,8 @@ struct ValueDecoder: Decoder, SingleValueDecodingContainer {
     func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
         let (value, frame) = try current()
         if let box = try state.keptBox(keyedBy: type, value, frame) {
-            return unsafeBitCast(box, to: KeyedDecodingContainer<Key>.self)
+            // A load: `unsafeBitCast` would ask for the metadata.
+            return box.assumingMemoryBound(to: KeyedDecodingContainer<Key>.self).pointee
         }
         return try makeContainer(keyedBy: type, value, frame)
     }

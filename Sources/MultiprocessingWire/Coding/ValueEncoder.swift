@@ -9,7 +9,8 @@ struct ValueEncoder: Encoder, SingleValueEncodingContainer {
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
         if let box = state.keptBox(keyedBy: type, serial) {
-            return unsafeBitCast(box, to: KeyedEncodingContainer<Key>.self)
+            // A load: `unsafeBitCast` would ask for the metadata.
+            return box.assumingMemoryBound(to: KeyedEncodingContainer<Key>.self).pointee
         }
         return makeContainer(keyedBy: type, open { $0.openKeyed() })
     }
