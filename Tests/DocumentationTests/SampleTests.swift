@@ -46,6 +46,7 @@ struct SampleTests {
         #expect(try await Samples.values(input: "abc") == 454_396_537 + 3)
         #expect(try await Samples.arguments(pages: ["a", "b"], config: Config()) == ["Title: a", "Title: b"])
         #expect(try await Samples.startMethods(question: "why") == 6)
+        try await Samples.pool(pages: ["<p>one</p>", "<p>two</p>"], question: "why")
     }
 
     @Test func blockingSamplesRun() throws {

@@ -40,6 +40,15 @@ struct Page: Codable, Sendable {
 func store(_ title: String) {}
 
 enum Samples {
+    static func pool(pages: [String], question: String) async throws {
+        try await withPool(processes: 8) { pool in
+            let cubes = try await pool.map(1...1_000_000) { $0 * $0 * $0 }  // chunks are sized by measured time
+            let answer = try await pool.apply(timeout: .seconds(10), retries: 2) { Model.shared.answer(question) }
+            for try await title in try pool.imap(pages, ordered: false, { parse($0) }) { store(title) }  // lazy: inputs
+            print(cubes.count, answer)
+        }
+    }
+
     static func queues(pages: [Page]) throws {
         let queue = try Queue<Page>()
         let parsers = try (0..<4).map { _ in

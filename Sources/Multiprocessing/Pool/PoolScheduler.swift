@@ -19,7 +19,8 @@ struct PoolScheduler {
         var prefetch = 1
         /// After so many tasks a worker is replaced; nil is never.
         var tasksPerWorker: Int?
-        /// So many workers may end in a row, with no task finished in between, before the pool gives up.
+        /// So many workers may end in a row without a task that they had begun, and with none finished in between, before the
+        /// pool gives up.
         var patience = 16
     }
 
@@ -192,7 +193,8 @@ struct PoolScheduler {
             }
         }
         let wasWanted = worker.phase == .stopping || worker.phase == .dying
-        if !wasWanted { endsInVain += 1 }
+        // One that dies of its task says nothing about the pool: there may be many such tasks.
+        if !wasWanted, worker.begun == nil { endsInVain += 1 }
         if endsInVain >= configuration.patience, phase != .terminated, !hasGivenUp {
             hasGivenUp = true
             actions.append(.gaveUp)

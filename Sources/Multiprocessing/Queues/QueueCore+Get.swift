@@ -168,7 +168,8 @@ extension QueueCore {
         _ isImmediate: Bool,
         _ progress: WaitProgress
     ) throws -> Attempt<Value> {
-        if seen.isShutDown { throw Self.shutDownError }
+        // There may be items that cannot be leased now, because as many are leased as there is room to note.
+        if seen.isShutDown, seen.sequence == headWord.sequence { throw Self.shutDownError }
         if isImmediate { throw Self.emptyError }
         if progress.isAboutToSleep { consumers.announce() }
         return .wait(FutexWord(lowHalfOf: memory.tail), while: seen.low)
