@@ -44,7 +44,9 @@ import Testing
                         using: &random
                     )!
                     shared.bytes.storeBytes(of: value, toByteOffset: position, as: UInt8.self)
-                    for _ in 0..<Int.random(in: 0..<200, using: &random) where flag.isDone.load(ordering: .relaxed) { break }
+                    for _ in 0..<Int.random(in: 0..<200, using: &random) where flag.isDone.load(ordering: .relaxed) {
+                        break
+                    }
                     shared.bytes.storeBytes(of: message[position], toByteOffset: position, as: UInt8.self)
                 }
             }
