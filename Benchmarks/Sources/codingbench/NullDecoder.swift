@@ -6,7 +6,7 @@ struct NullDecoder: Decoder, SingleValueDecodingContainer {
     var userInfo: [CodingUserInfoKey: Any] { [:] }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedDecodingContainer<Key> {
-        KeyedDecodingContainer(NullKeyedDecoder<Key>())
+        NullContainers.decoding.container(type) { KeyedDecodingContainer(NullKeyedDecoder<Key>()) }
     }
 
     func unkeyedContainer() -> any UnkeyedDecodingContainer { NullUnkeyedDecoder() }

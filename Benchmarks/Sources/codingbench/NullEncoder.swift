@@ -5,7 +5,7 @@ struct NullEncoder: Encoder, SingleValueEncodingContainer {
     var userInfo: [CodingUserInfoKey: Any] { [:] }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
-        KeyedEncodingContainer(NullKeyed<Key>())
+        NullContainers.encoding.container(type) { KeyedEncodingContainer(NullKeyed<Key>()) }
     }
 
     func unkeyedContainer() -> any UnkeyedEncodingContainer { NullUnkeyed() }

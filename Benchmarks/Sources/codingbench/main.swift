@@ -78,7 +78,8 @@ func measureStruct<Value: Codable>(
     _ title: String,
     _ value: Value,
     inner: Int,
-    withFloor: Bool = false
+    withFloor: Bool = false,
+    parts: (() -> Void)? = nil
 ) throws {
     let encoder = BinaryEncoder()
     let decoder = BinaryDecoder()
@@ -101,6 +102,7 @@ func measureStruct<Value: Codable>(
             Contender("Codable alone, decoding") { use(try Value(from: NullDecoder())) },
         ]
     }
+    if let parts { contenders.append(Contender("making its texts and arrays", parts)) }
     let medians = try compare(
         "\(title): \(message.count) bytes, JSON \(json.count)",
         repeats: 41,
@@ -179,7 +181,18 @@ if !onlyStructs {
     try measureArray()
 }
 try measureStruct("struct of ten scalars and texts", Flat(), inner: 300, withFloor: true)
-try measureStruct("struct of ten mixed fields", Mixed(), inner: 300, withFloor: true)
+let text = Array("a name of a thing".utf8)
+let tags = ["one", "two", "three"].map { Array($0.utf8) }
+let samples = [1.5, -2.5, 3.5]
+try measureStruct("struct of ten mixed fields", Mixed(), inner: 300, withFloor: true) {
+    // What the null decoder leaves out and any decoder has to make.
+    use(String(decoding: text, as: UTF8.self))
+    var texts: [String] = []
+    texts.reserveCapacity(tags.count)
+    for tag in tags { texts.append(String(decoding: tag, as: UTF8.self)) }
+    use(texts)
+    use(samples.withUnsafeBufferPointer { [Double]($0) })
+}
 if !onlyStructs {
     try measureStruct("1000 of them", [Mixed](repeating: Mixed(), count: 1000), inner: 1)
     try measureStruct("100 KB of Data", Data(repeating: 7, count: 100_000), inner: 1)
