@@ -54,7 +54,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_map
-        @Test(arguments: Backend.poolWorkersOfAllKinds) func map(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersOfAllKinds) func mapInAPool(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 #expect(try await pool.map(0..<10) { $0 * $0 } == (0..<10).map { $0 * $0 })
                 #expect(try await pool.map(0..<100, chunkSize: 20) { $0 * $0 } == (0..<100).map { $0 * $0 })

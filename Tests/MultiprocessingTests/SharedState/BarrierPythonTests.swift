@@ -103,7 +103,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestBarrier.test_timeout
-        @Test(arguments: Backend.allCases) func timeout(backend: Backend) async throws {
+        @Test(arguments: Backend.allCases) func barrierTimeout(backend: Backend) async throws {
             let barrier = try Barrier(parties: Self.parties, timeout: .seconds(30))
             let results = try await run(backend) {
                 // One is late.

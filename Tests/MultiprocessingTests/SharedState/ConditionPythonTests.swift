@@ -42,7 +42,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestCondition.test_timeout
-        @Test func timeout() async throws {
+        @Test func conditionTimeout() async throws {
             let condition = try Condition()
             try await onThread {
                 try condition.acquire()

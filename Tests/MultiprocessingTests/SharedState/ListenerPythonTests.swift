@@ -26,7 +26,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestListener.test_context
-        @Test func closing() throws {
+        @Test func closingAListener() throws {
             try withEachFamily { address in
                 let listener = try Listener(address: address)
                 let client = try Connection.connect(to: listener.address)

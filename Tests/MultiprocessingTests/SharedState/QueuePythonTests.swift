@@ -113,7 +113,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestQueue.test_timeout
-        @Test func timeout() async throws {
+        @Test func queueTimeout() async throws {
             let queue = try Queue<Int>()
             let time = try await ContinuousClock().measure {
                 try await onThread { try check(queueThrows: .empty) { _ = try queue.get(timeout: .milliseconds(200)) } }
@@ -221,6 +221,20 @@ extension ProcessTests {
             }
             try child.start()
             try await child.value
+        }
+
+        // CPython: TestStartMethod.test_mixed_startmethod
+        @Test func childrenOfDifferentMethodsShareAQueue() async throws {
+            // Python refuses it: its locks are of one method. Here a handle goes to children of any.
+            let queue = try Queue<Int>()
+            let children = try StartMethod.allCases.enumerated().map { index, method in
+                try ChildProcess(startMethod: method) { try queue.put(index) }
+            }
+            for child in children { try child.start() }
+            for child in children { try await child.value }
+            var found: Set<Int> = []
+            for _ in children { found.insert(try await queue.get(timeout: .seconds(20))) }
+            #expect(found == [0, 1, 2])
         }
     }
 }
