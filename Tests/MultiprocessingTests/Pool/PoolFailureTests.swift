@@ -140,6 +140,7 @@ extension ProcessTests {
             let pool = try Pool(processes: 2)
             let pids = try await Self.workers(of: pool, 2)
             for pid in pids { kill(pid, SIGSTOP) }
+            try check(try await eventually { pids.allSatisfy { state(of: $0) == "T" } }, "the workers do not stop")
             // More than fits on the way to those that take nothing.
             let payload = [UInt8](repeating: 7, count: 50_000)
             let tasks = try (0..<50).map { _ in try pool.submit { payload.count } }
@@ -159,7 +160,9 @@ extension ProcessTests {
                 #expect(try await pool.apply { 2 } == 2)
                 #expect(!pool.processIdentifiers.contains(pid))
                 // And one that is stopped before it could begin.
-                kill(try #require(pool.processIdentifiers.first), SIGSTOP)
+                let other = try #require(pool.processIdentifiers.first)
+                kill(other, SIGSTOP)
+                try check(try await eventually { state(of: other) == "T" }, "the worker does not stop")
                 let first = try pool.submit(timeout: .seconds(100)) { 5 }
                 let sent = try pool.submit(timeout: .milliseconds(300)) { 3 }
                 let next = try pool.submit { 4 }

@@ -30,28 +30,33 @@ extension ProcessTests {
             try await third.value()
         }
 
-        /// A task holds the lock wherever it resumes: here on the main thread, and back on one of the pool's.
+        /// A task holds the lock wherever it resumes: on what serves the main actor, and back on one of the pool's threads.
+        ///
+        /// In a test program any thread may serve the main actor, so that not every hop is a change of thread.
         @Test func aTaskChangesThreads() async throws {
             let lock = try RecursiveLock()
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            let changes = try await withThrowingTaskGroup(of: Int.self) { group in
                 for _ in 0..<8 {
                     group.addTask {
+                        var changes = 0
                         for _ in 0..<20 {
                             try await lock.acquire(timeout: .seconds(50))
                             let thread = pthread_self()
-                            try await MainActor.run {
-                                try check(pthread_self() != thread, "the same thread")
+                            changes += try await MainActor.run {
                                 try check(lock.tryAcquire())
+                                return pthread_self() != thread ? 1 : 0
                             }
                             try await Task.sleep(for: .microseconds(100))
                             try lock.release()
                             try check(lock.isLocked)
                             try await MainActor.run { try lock.release() }
                         }
+                        return changes
                     }
                 }
-                try await group.waitForAll()
+                return try await group.reduce(0, +)
             }
+            #expect(changes > 0)
             #expect(!lock.isLocked)
         }
 
