@@ -42,6 +42,17 @@ public struct FutexWord: @unchecked Sendable, Equatable {
         }
     }
 
+    /// Looks at the word so often, with a pause for another processor in between; whether it differed from `value` at one of them.
+    ///
+    /// Here, and not above, so that the pause is an instruction and not a call.
+    public func changes(from value: UInt32, within rounds: Int32) -> Bool {
+        for _ in 0..<rounds {
+            if address.pointee.load(ordering: .relaxed) != value { return true }
+            _mp_spin_pause()
+        }
+        return false
+    }
+
     /// Wakes up to `count` sleepers, the longest waiting first; returns how many there were. One system call.
     @discardableResult
     public func wake(_ count: Int32 = 1) -> Int {
@@ -71,10 +82,4 @@ public struct FutexWord: @unchecked Sendable, Equatable {
         default: return .woken
         }
     }
-}
-
-/// For the body of a loop that waits for another processor: lets its twin go ahead and saves power.
-@inline(__always)
-public func spinPause() {
-    _mp_spin_pause()
 }
