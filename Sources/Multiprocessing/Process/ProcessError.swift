@@ -12,7 +12,8 @@ public struct ProcessError: Error, Hashable, Sendable, CustomStringConvertible {
         }
         private let kind: Kind
 
-        /// The operating system refused to start a process (see ``ProcessError/errno``), or it was killed before it had read what to do.
+        /// The operating system refused to start a process (see ``ProcessError/errno``), or it was killed before it had
+        /// read what to do.
         public static let startFailed = Code(kind: .startFailed)
         /// The process started, but an option could not be honoured in it (a directory, a user, a limit…).
         public static let setupFailed = Code(kind: .setupFailed)
