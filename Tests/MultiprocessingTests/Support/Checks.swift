@@ -3,7 +3,7 @@ import Multiprocessing
 import Testing
 
 /// Suites that start processes. One test after the other: they measure times, and some need the machine for themselves.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(1)), .afterOthers)
 enum ProcessTests {}
 
 /// A check that failed in a child, where `#expect` reaches nobody. Thrown by the child's body, it fails the parent's test.
