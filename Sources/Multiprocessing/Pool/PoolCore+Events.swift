@@ -1,0 +1,79 @@
+internal import MultiprocessingSystem
+internal import MultiprocessingWire
+internal import Synchronization
+
+// What the workers report.
+
+extension PoolCore {
+    func handle(_ event: WorkerEvent, from worker: Int) {
+        switch event {
+        case .message(let message): handle(message, from: worker)
+        case .ended(let error):
+            update { state in
+                if let error {
+                    state.endings[worker] = error
+                    state.lastFailure = error
+                }
+                state.workers.removeValue(forKey: worker)?.timer?.cancel()
+                let actions = state.scheduler.workerEnded(worker)
+                // Kept for the task that it died of, if there is one.
+                let isBlamed = actions.contains { action in
+                    if case .resolve(_, .crashed(worker)) = action { true } else { false }
+                }
+                if !isBlamed { state.endings[worker] = nil }
+                return actions
+            }
+        }
+    }
+
+    func handle(_ message: PoolMessage, from worker: Int) {
+        switch message.kind {
+        case .ready: update { $0.scheduler.workerReady(worker) }
+        case .began:
+            update { state in
+                let actions = state.scheduler.taskBegan(message.task, by: worker)
+                startTimer(message.task, worker, &state)
+                return actions
+            }
+        case .recalled:
+            update { state in
+                let actions = state.scheduler.recalled(message.task, from: worker)
+                frontChanged(of: worker, &state)
+                return actions
+            }
+        case .value, .failure:
+            let isWorn = isWorn(worker)
+            update { state in
+                state.workers[worker]?.timer?.cancel()
+                state.workers[worker]?.timer = nil
+                if state.work[message.task] != nil { state.results[message.task] = Self.outcome(message, name) }
+                let actions = state.scheduler.taskFinished(message.task, by: worker)
+                watchFront(of: worker, &state)
+                return isWorn ? actions + state.scheduler.replace(worker, atOnce: false) : actions
+            }
+        case .setupFailed:
+            let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
+            state.withLock { $0.lastFailure = error }
+        case .function, .forget, .run, .recall, .cancel, .stop: break
+        }
+    }
+
+    /// Whether a worker has grown too large or too old.
+    func isWorn(_ worker: Int) -> Bool {
+        guard memoryPerWorker != nil || timePerWorker != nil else { return false }
+        guard let state = state.withLock({ $0.workers[worker] }) else { return false }
+        if let timePerWorker, ContinuousClock.now - state.start > timePerWorker { return true }
+        guard let memoryPerWorker, let pid = state.link.processIdentifier else { return false }
+        return ResidentMemory.bytes(of: pid) ?? 0 > memoryPerWorker
+    }
+
+    static func outcome(_ message: PoolMessage, _ name: String) -> Outcome {
+        let content = message.content ?? TravellingBytes([])
+        guard message.kind == .failure else { return .value(content, message.number) }
+        return .thrown(content, worker: "a worker of \(name)")
+    }
+
+    func decodeError(_ content: TravellingBytes, _ who: String) -> any Error {
+        content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: who, pid: 0) }
+    }
+}
