@@ -74,6 +74,6 @@ extension PoolCore {
     }
 
     func decodeError(_ content: TravellingBytes, _ who: String) -> any Error {
-        content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: who, pid: 0) }
+        content.withBytes { ErrorCoding.decode($0, process: who, pid: 0) }
     }
 }

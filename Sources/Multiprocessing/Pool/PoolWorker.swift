@@ -154,15 +154,28 @@ final class PoolWorker: Sendable {
 
     private func result(of assignment: Assignment) async throws -> EncodedPieces {
         let content = assignment.content ?? TravellingBytes([])
-        if assignment.function == 0 { return try await Job(decoding: content.pieces).run() }
-        return try await job(assignment.function).run(arguments: content.pieces)
+        if assignment.function == 0 {
+            let job = try Self.rebuilt(content)
+            return try await job.isAsync ? job.run() : job.runSynchronously()
+        }
+        let job = try job(assignment.function)
+        guard job.isAsync else {
+            return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
+        }
+        let arguments = content.stable
+        defer { withExtendedLifetime(arguments) {} }
+        return try await job.run(argumentsAt: arguments.bytes, objects: content.objects)
+    }
+
+    private static func rebuilt(_ content: TravellingBytes) throws -> Job {
+        try content.withBytes { try Job(decoding: $0, objects: content.objects) }
     }
 
     private func job(_ number: Int) throws -> Job {
         let (job, content) = state.withLock { ($0.jobs[number], $0.functions[number]) }
         if let job { return job }
         guard let content else { throw PoolError(.cannotTravel, "The function did not arrive in the worker") }
-        let rebuilt = try Job(decoding: content.pieces)
+        let rebuilt = try Self.rebuilt(content)
         state.withLock { state in
             if state.functions[number] != nil { state.jobs[number] = rebuilt }
         }

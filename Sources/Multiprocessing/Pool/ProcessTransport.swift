@@ -56,7 +56,7 @@ struct ProcessTransport: WorkerTransport {
         var limit: Duration = .seconds(1)
         while true {
             do {
-                return try connection.receive(PoolMessage.self, timeout: limit)
+                return try PoolMessage.received(from: connection, timeout: limit)
             } catch let error as SharedStateError where error.code == .timedOut && limit > .zero {
                 // What it sent before it ended is still there.
                 if !child.isAlive { limit = .zero }
@@ -135,7 +135,7 @@ private final class ProcessLink: WorkerLink {
     private func sendAll(patience: Duration) -> Bool {
         while let (message, connection) = nextToSend() {
             do {
-                try connection.send(message, timeout: patience)
+                try message.send(over: connection, timeout: patience)
             } catch let error as SharedStateError where error.code == .timedOut {
                 state.withLock { $0.outbox.insert(message, at: $0.outbox.startIndex) }
                 return false
@@ -186,14 +186,14 @@ extension PoolWorker {
             try initializer()
         } catch {
             let content = TravellingBytes(ErrorCoding.encode(error))
-            try await connection.send(PoolMessage(kind: .setupFailed, content: content))
+            try PoolMessage(kind: .setupFailed, content: content).send(over: connection)
             throw error
         }
         let done = OneShot<Void>()
         let worker = PoolWorker(
             send: { message in
                 do {
-                    try connection.send(message)
+                    try message.send(over: connection)
                 } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
                     // Without its pool a worker has nothing to say to anybody; it is about to end.
                 }
@@ -201,10 +201,10 @@ extension PoolWorker {
             leave: { done.set(()) }
         )
         try Thread.detach(named: "mp-pool-reader") {
-            while let message = try? connection.receive(PoolMessage.self) { worker.receive(message) }
+            while let message = try? PoolMessage.received(from: connection) { worker.receive(message) }
             done.set(())
         }
-        try await connection.send(PoolMessage(kind: .ready))
+        try PoolMessage(kind: .ready).send(over: connection)
         _ = try await done.wait(timeout: nil)
     }
 }
