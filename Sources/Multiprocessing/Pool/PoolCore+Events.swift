@@ -14,8 +14,10 @@ extension PoolCore {
                     state.endings[worker] = error
                     state.lastFailure = error
                 }
+                // Before anything else: what it had begun is what it died of.
+                let begun = noteBegun(by: worker, &state)
                 state.workers.removeValue(forKey: worker)?.timer?.cancel()
-                let actions = state.scheduler.workerEnded(worker)
+                let actions = begun + state.scheduler.workerEnded(worker)
                 // Kept for the task that it died of, if there is one.
                 let isBlamed = actions.contains { action in
                     if case .resolve(_, .crashed(worker)) = action { true } else { false }
@@ -56,6 +58,12 @@ extension PoolCore {
             state.withLock { $0.lastFailure = error }
         case .function, .forget, .run, .recall, .cancel, .stop: break
         }
+    }
+
+    /// Takes note of the task that a worker has begun, if it tells by other means than messages.
+    func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
+        guard let task = state.workers[worker]?.link.begun else { return [] }
+        return state.scheduler.taskBegan(task, by: worker)
     }
 
     /// Whether a worker has grown too large or too old.

@@ -4,8 +4,9 @@ internal import Synchronization
 
 /// The worker's side of a pool: takes messages in, runs one task at a time, reports.
 ///
-/// Messages are read by whoever called ``receive(_:)``, a thread that does nothing else, so that a task can be taken back or
-/// cancelled while another one runs. Tasks run in a Swift task each, one after the other, in the order in which they came.
+/// Messages are given to ``receive(_:)``, also while a task runs, so that others can be taken back and that one be cancelled. Tasks
+/// run in a Swift task each, one after the other, in the order in which they came: by themselves, or on a thread that a
+/// ``WorkerDriver`` has for them.
 final class PoolWorker: Sendable {
     private struct Assignment {
         var id: Int
@@ -28,19 +29,27 @@ final class PoolWorker: Sendable {
 
     private let state = Mutex(State())
     private let send: @Sendable (PoolMessage) throws -> Void
+    /// Notes which task begins, before anything of it happens; nil is by a message.
+    private let began: (@Sendable (Int) -> Void)?
     /// Called once, when there is nothing left to do and nothing more to come.
     private let leave: @Sendable () -> Void
 
     /// Where tasks run; nil is the concurrency runtime's threads.
     private let executor: (any TaskExecutor)?
+    /// Whether ``runNext(on:)`` is called for each task.
+    private let isDriven: Bool
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
+        isDriven: Bool = false,
+        began: (@Sendable (Int) -> Void)? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
+        self.isDriven = isDriven
+        self.began = began
         self.send = send
         self.leave = leave
     }
@@ -92,32 +101,69 @@ final class PoolWorker: Sendable {
             defer { state.isRunning = true }
             return !state.isRunning
         }
-        if starts { Task.detached(executorPreference: executor) { await self.runAll() } }
+        if starts, !isDriven { Task.detached(executorPreference: executor) { await self.runAll() } }
     }
 
     /// Runs what is in the inbox until it is empty.
     private func runAll() async {
         while let assignment = next() {
+            await begin(assignment, on: executor).value
+            end()
+        }
+    }
+
+    /// Whether ``runNext(on:)`` would run a task.
+    var hasWork: Bool { state.withLock { !$0.inbox.isEmpty } }
+
+    /// Runs the first task of the inbox on this thread; false if there is none.
+    ///
+    /// - Parameter began: called when it has begun.
+    func runNext(on executor: ThisThreadExecutor, _ began: () -> Void) -> Bool {
+        guard let assignment = next() else { return false }
+        began()
+        executor.runTask {
+            begin(assignment, on: executor) { executor.finish() }
+        }
+        end()
+        return true
+    }
+
+    @discardableResult
+    private func begin(
+        _ assignment: Assignment,
+        on executor: (any TaskExecutor)?,
+        _ done: @escaping @Sendable () -> Void = {}
+    ) -> Task<Void, Never> {
+        if let began {
+            began(assignment.id)
+        } else {
             try? send(PoolMessage(kind: .began, task: assignment.id))
-            let task = Task.detached(executorPreference: executor) { await self.run(assignment) }
-            let isCancelled = state.withLock { state in
-                state.running = (assignment.id, task)
-                return state.isCancelled
-            }
-            if isCancelled { task.cancel() }
-            await task.value
-            state.withLock { state in
-                state.running = nil
-                state.begun = nil
-            }
+        }
+        let task = Task.detached(executorPreference: executor) {
+            await self.run(assignment)
+            done()
+        }
+        let isCancelled = state.withLock { state in
+            state.running = (assignment.id, task)
+            return state.isCancelled
+        }
+        if isCancelled { task.cancel() }
+        return task
+    }
+
+    private func end() {
+        state.withLock { state in
+            state.running = nil
+            state.begun = nil
         }
     }
 
     private func next() -> Assignment? {
         let (found, leaves) = state.withLock { state -> (Assignment?, Bool) in
             guard !state.inbox.isEmpty else {
-                state.isRunning = false
-                return (nil, state.mayLeave)
+                defer { state.isRunning = false }
+                // Once: without tasks since the last time there is nothing to leave anew.
+                return (nil, state.isRunning && state.mayLeave)
             }
             let assignment = state.inbox.removeFirst()
             state.begun = assignment.id
@@ -156,7 +202,8 @@ final class PoolWorker: Sendable {
         let content = assignment.content ?? TravellingBytes([])
         if assignment.function == 0 {
             let job = try Self.rebuilt(content)
-            return try await job.isAsync ? job.run() : job.runSynchronously()
+            guard job.isAsync else { return try job.runSynchronously() }
+            return try await elsewhere { try await job.run() }
         }
         let job = try job(assignment.function)
         guard job.isAsync else {
@@ -164,7 +211,13 @@ final class PoolWorker: Sendable {
         }
         let arguments = content.stable
         defer { withExtendedLifetime(arguments) {} }
-        return try await job.run(argumentsAt: arguments.bytes, objects: content.objects)
+        return try await elsewhere { try await job.run(argumentsAt: arguments.bytes, objects: content.objects) }
+    }
+
+    /// What may suspend, and have tasks of its own, is not to depend on the one thread of a driver.
+    private func elsewhere(_ body: @Sendable () async throws -> EncodedPieces) async throws -> EncodedPieces {
+        guard isDriven else { return try await body() }
+        return try await withTaskExecutorPreference(globalConcurrentExecutor) { try await body() }
     }
 
     private static func rebuilt(_ content: TravellingBytes) throws -> Job {

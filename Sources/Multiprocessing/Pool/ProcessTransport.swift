@@ -177,6 +177,11 @@ private final class ProcessLink: WorkerLink {
     }
 
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
+
+    var begun: Int? {
+        let note = state.withLock { $0.connection }?.end.incoming?.note.pointee.load(ordering: .acquiring) ?? 0
+        return note == 0 ? nil : Int(note) - 1
+    }
 }
 
 extension PoolWorker {
@@ -190,7 +195,11 @@ extension PoolWorker {
             throw error
         }
         let done = OneShot<Void>()
+        let ring = try connection.end.requireOutgoing()
         let worker = PoolWorker(
+            isDriven: true,
+            // A store instead of a message for each task. The connection, which has the memory, lives as long as the process.
+            began: { ring.note.pointee.store(UInt64($0) + 1, ordering: .releasing) },
             send: { message in
                 do {
                     try message.send(over: connection)
@@ -200,10 +209,7 @@ extension PoolWorker {
             },
             leave: { done.set(()) }
         )
-        try Thread.detach(named: "mp-pool-reader") {
-            while let message = try? PoolMessage.received(from: connection) { worker.receive(message) }
-            done.set(())
-        }
+        try WorkerDriver(connection, worker) { done.set(()) }.start()
         try PoolMessage(kind: .ready).send(over: connection)
         _ = try await done.wait(timeout: nil)
     }
