@@ -14,6 +14,7 @@ extension PoolCore {
                     state.endings[worker] = error
                     state.lastFailure = error
                 }
+                notePosition(of: worker, &state)
                 state.workers.removeValue(forKey: worker)?.timer?.cancel()
                 let actions = state.scheduler.workerEnded(worker)
                 // Kept for the task that it died of, if there is one.
@@ -41,6 +42,9 @@ extension PoolCore {
                 frontChanged(of: worker, &state)
                 return actions
             }
+        case .partialResult:
+            let take = state.withLock { $0.work[message.task]?.partialResult }
+            if let content = message.content { take?(content) }
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
@@ -56,6 +60,12 @@ extension PoolCore {
             state.withLock { $0.lastFailure = error }
         case .function, .forget, .run, .recall, .cancel, .stop: break
         }
+    }
+
+    /// Writes down how far a worker is with the items of its task, before it is gone.
+    func notePosition(of worker: Int, _ state: inout State) {
+        guard let task = state.scheduler.task(of: worker), state.work[task]?.items != nil else { return }
+        state.positions[task] = state.workers[worker]?.link.position(in: task)
     }
 
     /// Whether a worker has grown too large or too old.

@@ -33,14 +33,18 @@ final class PoolWorker: Sendable {
 
     /// Where tasks run; nil is the concurrency runtime's threads.
     private let executor: (any TaskExecutor)?
+    /// Where to note the item that is begun; nil if nobody could read it when this process has died.
+    private let place: ItemPlace?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
+        place: ItemPlace? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
+        self.place = place
         self.send = send
         self.leave = leave
     }
@@ -63,7 +67,7 @@ final class PoolWorker: Sendable {
                 return !state.isRunning
             }
             if isIdle { leave() }
-        case .ready, .began, .recalled, .value, .failure, .setupFailed: break
+        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed: break
         }
     }
 
@@ -155,7 +159,14 @@ final class PoolWorker: Sendable {
     private func result(of assignment: Assignment) async throws -> EncodedPieces {
         let content = assignment.content ?? TravellingBytes([])
         if assignment.function == 0 { return try await Job(decoding: content.pieces).run() }
-        return try await job(assignment.function).run(arguments: content.pieces)
+        let (id, place, send) = (assignment.id, place, send)
+        let reporter = ChunkReporter(
+            begin: { place?.note(task: id, item: $0) },
+            send: { try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0))) }
+        )
+        return try await ChunkReporter.$current.withValue(reporter) {
+            try await job(assignment.function).run(arguments: content.pieces)
+        }
     }
 
     private func job(_ number: Int) throws -> Job {

@@ -17,6 +17,12 @@ protocol WorkerLink: Sendable {
     func kill()
     /// The worker's process, once it has one.
     var processIdentifier: Int32? { get }
+    /// How far the worker is, or was when it ended, in a task over many items; nil if that cannot be told from here.
+    func position(in task: Int) -> ChunkPosition?
+}
+
+extension WorkerLink {
+    func position(in task: Int) -> ChunkPosition? { nil }
 }
 
 enum WorkerEvent: Sendable {
