@@ -43,6 +43,9 @@ extension PoolCore {
                 frontChanged(of: worker, &state)
                 return actions
             }
+        case .partialResult:
+            let take = state.withLock { $0.work[message.task]?.partialResult }
+            if let content = message.content { take?(content) }
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
@@ -60,10 +63,15 @@ extension PoolCore {
         }
     }
 
-    /// Takes note of the task that a worker has begun, if it tells by other means than messages.
+    /// Takes note of the task that a worker has begun, and of how far it is with its items, where it tells by other means than messages.
     func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
-        guard let task = state.workers[worker]?.link.begun else { return [] }
-        return state.scheduler.taskBegan(task, by: worker)
+        guard let link = state.workers[worker]?.link else { return [] }
+        var actions: [PoolScheduler.Action] = []
+        if let task = link.begun { actions = state.scheduler.taskBegan(task, by: worker) }
+        if let task = state.scheduler.task(of: worker), state.work[task]?.items != nil {
+            state.positions[task] = link.position(in: task)
+        }
+        return actions
     }
 
     /// Whether a worker has grown too large or too old.

@@ -29,8 +29,6 @@ final class PoolWorker: Sendable {
 
     private let state = Mutex(State())
     private let send: @Sendable (PoolMessage) throws -> Void
-    /// Notes which task begins, before anything of it happens; nil is by a message.
-    private let began: (@Sendable (Int) -> Void)?
     /// Called once, when there is nothing left to do and nothing more to come.
     private let leave: @Sendable () -> Void
 
@@ -38,18 +36,20 @@ final class PoolWorker: Sendable {
     private let executor: (any TaskExecutor)?
     /// Whether ``runNext(on:)`` is called for each task.
     private let isDriven: Bool
+    /// Where to note the task and the item that are begun; nil is by messages, for nobody could read it when this process has died.
+    private let place: WorkerPlace?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
         isDriven: Bool = false,
-        began: (@Sendable (Int) -> Void)? = nil,
+        place: WorkerPlace? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
         self.isDriven = isDriven
-        self.began = began
+        self.place = place
         self.send = send
         self.leave = leave
     }
@@ -72,7 +72,7 @@ final class PoolWorker: Sendable {
                 return !state.isRunning
             }
             if isIdle { leave() }
-        case .ready, .began, .recalled, .value, .failure, .setupFailed: break
+        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed: break
         }
     }
 
@@ -134,8 +134,9 @@ final class PoolWorker: Sendable {
         on executor: (any TaskExecutor)?,
         _ done: @escaping @Sendable () -> Void = {}
     ) -> Task<Void, Never> {
-        if let began {
-            began(assignment.id)
+        // Before anything of it happens.
+        if let place {
+            place.note(task: assignment.id)
         } else {
             try? send(PoolMessage(kind: .began, task: assignment.id))
         }
@@ -205,13 +206,20 @@ final class PoolWorker: Sendable {
             guard job.isAsync else { return try job.runSynchronously() }
             return try await elsewhere { try await job.run() }
         }
-        let job = try job(assignment.function)
-        guard job.isAsync else {
-            return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
+        let (id, place, send) = (assignment.id, place, send)
+        let reporter = ChunkReporter(
+            begin: { place?.note(item: $0) },
+            send: { try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0))) }
+        )
+        return try await ChunkReporter.$current.withValue(reporter) {
+            let job = try job(assignment.function)
+            guard job.isAsync else {
+                return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
+            }
+            let arguments = content.stable
+            defer { withExtendedLifetime(arguments) {} }
+            return try await elsewhere { try await job.run(argumentsAt: arguments.bytes, objects: content.objects) }
         }
-        let arguments = content.stable
-        defer { withExtendedLifetime(arguments) {} }
-        return try await elsewhere { try await job.run(argumentsAt: arguments.bytes, objects: content.objects) }
     }
 
     /// What may suspend, and have tasks of its own, is not to depend on the one thread of a driver.
