@@ -1,6 +1,7 @@
+internal import MultiprocessingSystem
 internal import Synchronization
 
-// What ends tasks that take too long.
+// What ends tasks and workers that take too long, or too much.
 
 extension PoolCore {
     /// A worker that is free and yet does not begin what it was sent is stopped: the time counts from there as well.
@@ -27,6 +28,46 @@ extension PoolCore {
             self.update { state in
                 self.notePosition(of: worker, &state)
                 return state.scheduler.expire(task, by: worker)
+            }
+        }
+    }
+
+    /// Ends a worker whose initialiser does not return.
+    func startSetupTimer(_ worker: Int, _ state: inout State) {
+        guard let limit = initializerTimeout else { return }
+        state.workers[worker]?.timer = Task.detached { [weak self] in
+            try? await Task.sleep(for: limit)
+            guard !Task.isCancelled, let self else { return }
+            self.update { state in
+                guard state.scheduler.isStarting(worker) else { return [] }
+                state.lastFailure = PoolError(.timedOut, "\(self.name)'s initialiser did not return within \(limit)")
+                return state.scheduler.startExpired(worker)
+            }
+        }
+    }
+
+    /// How often the memory of a worker is looked at whose task has a limit.
+    private static let memoryInterval: Duration = .milliseconds(20)
+
+    /// Ends a task whose worker comes to use more memory than the task may, and the worker.
+    func watchMemory(_ task: Int, _ worker: Int, _ state: inout State) {
+        // What is not a process of this machine's cannot be looked at.
+        guard let limit = state.work[task]?.memoryLimit ?? memoryPerTask,
+            let pid = state.workers[worker]?.link.processIdentifier
+        else { return }
+        state.workers[worker]?.memoryWatch?.cancel()
+        state.workers[worker]?.memoryWatch = Task.detached { [weak self] in
+            while true {
+                try? await Task.sleep(for: Self.memoryInterval)
+                guard !Task.isCancelled, let self, let usage = ProcessUsage(of: pid) else { return }
+                guard usage.residentMemory > limit else { continue }
+                self.update { state in
+                    guard state.scheduler.task(of: worker) == task else { return [] }
+                    self.notePosition(of: worker, &state)
+                    state.excesses[task] = usage.residentMemory
+                    return state.scheduler.outgrow(task, by: worker)
+                }
+                return
             }
         }
     }
