@@ -24,13 +24,19 @@ extension PoolScheduler {
     }
 
     /// No more tasks for it; what it has not begun is asked back.
-    mutating func retire(_ id: WorkerID, _ worker: Worker, _ actions: inout [Action]) {
+    mutating func retire(_ id: WorkerID, _ actions: inout [Action]) {
         workers[id]!.phase = .stopping
+        recallRest(of: id, &actions)
+        actions.append(.stop(id))
+    }
+
+    /// Asks a worker for everything that it has not begun.
+    mutating func recallRest(of id: WorkerID, _ actions: inout [Action]) {
+        let worker = workers[id]!
         for task in worker.tasks where task != worker.begun && !worker.recalled.contains(task) {
             workers[id]!.recalled.insert(task)
             actions.append(.recall(task, from: id))
         }
-        actions.append(.stop(id))
     }
 
     /// Brings everything to where it belongs after any event.
@@ -40,7 +46,7 @@ extension PoolScheduler {
         let isDone = phase == .terminated || hasGivenUp || (phase == .closed && tasks.isEmpty)
         let live = workers.filter { $0.value.phase == .starting || $0.value.phase == .ready }
         if isDone {
-            for (id, worker) in live.sorted(by: { $0.key < $1.key }) { retire(id, worker, &actions) }
+            for id in live.keys.sorted() { retire(id, &actions) }
             if workers.isEmpty {
                 hasEnded = true
                 actions.append(.ended)
@@ -57,26 +63,28 @@ extension PoolScheduler {
         // After close, no more workers than there is work for.
         let wanted = phase == .open ? configuration.size : min(configuration.size, tasks.count)
         for _ in live.count..<max(live.count, wanted) {
-            workers[nextWorker] = Worker()
-            actions.append(.start(nextWorker))
-            nextWorker += 1
+            start(after: restarts.delay, &actions)
         }
         // Those with the least to do go first.
         let surplus = live.sorted { ($0.value.tasks.count, -$0.key) < ($1.value.tasks.count, -$1.key) }
-        for (id, worker) in surplus.prefix(max(0, live.count - configuration.size)) { retire(id, worker, &actions) }
+        for (id, _) in surplus.prefix(max(0, live.count - configuration.size)) { retire(id, &actions) }
         guard let most = configuration.tasksPerWorker else { return }
         for (id, worker) in live.sorted(by: { $0.key < $1.key })
         where workers[id]?.phase == .ready && worker.finished >= most && worker.tasks.isEmpty {
-            retire(id, worker, &actions)
-            workers[nextWorker] = Worker()
-            actions.append(.start(nextWorker))
-            nextWorker += 1
+            retire(id, &actions)
+            start(after: .zero, &actions)
         }
+    }
+
+    private mutating func start(after delay: Duration, _ actions: inout [Action]) {
+        workers[nextWorker] = Worker()
+        actions.append(.start(nextWorker, after: delay))
+        nextWorker += 1
     }
 
     /// How many more tasks a worker may be sent.
     func room(_ worker: Worker) -> Int {
-        guard worker.phase == .ready else { return 0 }
+        guard worker.phase == .ready, worker.interrupted == nil else { return 0 }
         let most = configuration.tasksPerWorker.map { $0 - worker.finished - worker.tasks.count } ?? .max
         return max(0, min(1 + configuration.prefetch - worker.tasks.count, most))
     }
