@@ -16,6 +16,7 @@ extension PoolCore {
                 }
                 // Before anything else: what it had begun is what it died of.
                 let begun = noteBegun(by: worker, &state)
+                notePosition(of: worker, &state)
                 state.workers.removeValue(forKey: worker)?.timer?.cancel()
                 let actions = begun + state.scheduler.workerEnded(worker)
                 // Kept for the task that it died of, if there is one.
@@ -43,6 +44,9 @@ extension PoolCore {
                 frontChanged(of: worker, &state)
                 return actions
             }
+        case .partialResult:
+            let take = state.withLock { $0.work[message.task]?.partialResult }
+            if let content = message.content { take?(content) }
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
@@ -64,6 +68,12 @@ extension PoolCore {
     func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
         guard let task = state.workers[worker]?.link.begun else { return [] }
         return state.scheduler.taskBegan(task, by: worker)
+    }
+
+    /// Writes down how far a worker is with the items of its task, before it is gone.
+    func notePosition(of worker: Int, _ state: inout State) {
+        guard let task = state.scheduler.task(of: worker), state.work[task]?.items != nil else { return }
+        state.positions[task] = state.workers[worker]?.link.position(in: task)
     }
 
     /// Whether a worker has grown too large or too old.

@@ -41,7 +41,7 @@ extension PoolCore {
                         name: worker.name,
                         processIdentifier: worker.link.processIdentifier,
                         state: status.state,
-                        task: status.task.flatMap { state.work[$0]?.name },
+                        task: status.task.flatMap { state.work[$0]?.description() },
                         finishedTasks: status.finished,
                         age: ContinuousClock.now - worker.start
                     )

@@ -22,6 +22,8 @@ struct PoolMessage: Codable, Sendable {
         case ready
         case began
         case recalled
+        /// The content is values of a task over many items, which is not done yet.
+        case partialResult
         /// The content is the value; the number is the time that it took, in nanoseconds.
         case value
         /// The content is the error.

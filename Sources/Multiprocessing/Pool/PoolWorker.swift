@@ -38,18 +38,22 @@ final class PoolWorker: Sendable {
     private let executor: (any TaskExecutor)?
     /// Whether ``runNext(on:)`` is called for each task.
     private let isDriven: Bool
+    /// Where to note the item that is begun; nil if nobody could read it when this process has died.
+    private let place: ItemPlace?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
         isDriven: Bool = false,
         began: (@Sendable (Int) -> Void)? = nil,
+        place: ItemPlace? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
         self.isDriven = isDriven
         self.began = began
+        self.place = place
         self.send = send
         self.leave = leave
     }
@@ -72,7 +76,7 @@ final class PoolWorker: Sendable {
                 return !state.isRunning
             }
             if isIdle { leave() }
-        case .ready, .began, .recalled, .value, .failure, .setupFailed: break
+        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed: break
         }
     }
 
@@ -205,7 +209,16 @@ final class PoolWorker: Sendable {
             guard job.isAsync else { return try job.runSynchronously() }
             return try await elsewhere { try await job.run() }
         }
-        let job = try job(assignment.function)
+        let (id, place, send) = (assignment.id, place, send)
+        let reporter = ChunkReporter(
+            begin: { place?.note(task: id, item: $0) },
+            send: { try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0))) }
+        )
+        return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
+    }
+
+    private func call(_ function: Int, _ content: TravellingBytes) async throws -> EncodedPieces {
+        let job = try job(function)
         guard job.isAsync else {
             return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
         }

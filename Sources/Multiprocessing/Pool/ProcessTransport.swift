@@ -9,10 +9,11 @@ struct ProcessTransport: WorkerTransport {
     var line: UInt
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
-        let link = ProcessLink(report)
+        let place = try? ItemPlace()
+        let link = ProcessLink(report, place)
         do {
             // A start can take milliseconds, and reading waits without end: both are the thread's.
-            try Thread.detach(named: "mp-pool") { [self] in live(link, name, report) }
+            try Thread.detach(named: "mp-pool") { [self] in live(link, name, place, report) }
         } catch {
             let failure = ProcessError(.startFailed, "No thread for \(name)", errno: error)
             // Reported from elsewhere: the caller is in the middle of something.
@@ -22,7 +23,12 @@ struct ProcessTransport: WorkerTransport {
     }
 
     /// The whole life of a worker, as its thread in the pool's process sees it.
-    private func live(_ link: ProcessLink, _ name: String, _ report: @Sendable (WorkerEvent) -> Void) {
+    private func live(
+        _ link: ProcessLink,
+        _ name: String,
+        _ place: ItemPlace?,
+        _ report: @Sendable (WorkerEvent) -> Void
+    ) {
         let child: ChildProcess<Void>
         let connection: Connection
         do {
@@ -30,7 +36,7 @@ struct ProcessTransport: WorkerTransport {
             defer { theirs.close() }
             connection = ours
             child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [initializer] in
-                try await PoolWorker.serve(theirs, initializer)
+                try await PoolWorker.serve(theirs, place, initializer)
             }
             try child.start(printsErrors: false)
         } catch {
@@ -91,9 +97,11 @@ private final class ProcessLink: WorkerLink {
 
     private let state = Mutex(State())
     private let report: @Sendable (WorkerEvent) -> Void
+    private let place: ItemPlace?
 
-    init(_ report: @escaping @Sendable (WorkerEvent) -> Void) {
+    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ place: ItemPlace?) {
         self.report = report
+        self.place = place
     }
 
     func join(_ child: ChildProcess<Void>, _ connection: Connection) {
@@ -182,11 +190,17 @@ private final class ProcessLink: WorkerLink {
         let note = state.withLock { $0.connection }?.end.incoming?.note.pointee.load(ordering: .acquiring) ?? 0
         return note == 0 ? nil : Int(note) - 1
     }
+
+    func position(in task: Int) -> ChunkPosition? { place?.position(in: task) }
 }
 
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
-    static func serve(_ connection: Connection, _ initializer: @Sendable () throws -> Void) async throws {
+    static func serve(
+        _ connection: Connection,
+        _ place: ItemPlace?,
+        _ initializer: @Sendable () throws -> Void
+    ) async throws {
         do {
             try initializer()
         } catch {
@@ -200,6 +214,7 @@ extension PoolWorker {
             isDriven: true,
             // A store instead of a message for each task. The connection, which has the memory, lives as long as the process.
             began: { ring.note.pointee.store(UInt64($0) + 1, ordering: .releasing) },
+            place: place,
             send: { message in
                 do {
                     try message.send(over: connection)
