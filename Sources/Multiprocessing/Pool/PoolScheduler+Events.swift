@@ -23,6 +23,8 @@ extension PoolScheduler {
         workers[id]!.recalled.remove(task)
         if workers[id]!.begun == task { workers[id]!.begun = nil }
         workers[id]!.finished += 1
+        finishedCount += 1
+        workers[id]!.lastSeen = finishedCount
         endsInVain = 0
         var actions: [Action] = []
         // One that was cancelled meanwhile has been resolved.

@@ -17,7 +17,7 @@ struct PoolScheduler {
     struct Configuration {
         /// How many workers there are to be.
         var size: Int
-        /// How many tasks a worker is sent beyond the one that it runs.
+        /// How many tasks a worker is sent beyond the one that it runs. May change at any time.
         var prefetch = 1
         /// After so many tasks a worker is replaced; nil is never.
         var tasksPerWorker: Int?
@@ -66,6 +66,11 @@ struct PoolScheduler {
         var begun: TaskID?
         var recalled: Set<TaskID> = []
         var finished = 0
+        /// How many tasks had been finished in all when it last finished one, or was sent one while it had none.
+        var lastSeen = 0
+
+        /// Whether it counts as one of those that the pool is to have.
+        var isLive: Bool { phase == .starting || phase == .ready }
     }
 
     struct Task {
@@ -84,6 +89,7 @@ struct PoolScheduler {
     var phase = Phase.open
     var nextWorker = 0
     var endsInVain = 0
+    var finishedCount = 0
     var hasEnded = false
     var hasGivenUp = false
 
@@ -118,6 +124,8 @@ struct PoolScheduler {
             }
         return (state, worker.begun, worker.finished)
     }
+    /// Whether the worker was killed, or is about to be, and has not ended.
+    func isDying(_ worker: WorkerID) -> Bool { workers[worker]?.phase == .dying }
     /// Whether the worker has not ended.
     func knows(_ worker: WorkerID) -> Bool { workers[worker] != nil }
     /// Whether a worker has begun the task.

@@ -29,8 +29,6 @@ final class PoolWorker: Sendable {
 
     private let state = Mutex(State())
     private let send: @Sendable (PoolMessage) throws -> Void
-    /// Notes which task begins, before anything of it happens; nil is by a message.
-    private let began: (@Sendable (Int) -> Void)?
     /// Called once, when there is nothing left to do and nothing more to come.
     private let leave: @Sendable () -> Void
 
@@ -38,22 +36,20 @@ final class PoolWorker: Sendable {
     private let executor: (any TaskExecutor)?
     /// Whether ``runNext(on:)`` is called for each task.
     private let isDriven: Bool
-    /// Where to note the item that is begun; nil if nobody could read it when this process has died.
-    private let place: ItemPlace?
+    /// Where to note what is begun; nil if the pool could not look there: then it is sent a message.
+    private let notes: WorkerNotes?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
         isDriven: Bool = false,
-        began: (@Sendable (Int) -> Void)? = nil,
-        place: ItemPlace? = nil,
+        notes: WorkerNotes? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
         self.isDriven = isDriven
-        self.began = began
-        self.place = place
+        self.notes = notes
         self.send = send
         self.leave = leave
     }
@@ -138,8 +134,8 @@ final class PoolWorker: Sendable {
         on executor: (any TaskExecutor)?,
         _ done: @escaping @Sendable () -> Void = {}
     ) -> Task<Void, Never> {
-        if let began {
-            began(assignment.id)
+        if let notes {
+            notes.note(task: assignment.id)
         } else {
             try? send(PoolMessage(kind: .began, task: assignment.id))
         }
@@ -209,11 +205,11 @@ final class PoolWorker: Sendable {
             guard job.isAsync else { return try job.runSynchronously() }
             return try await elsewhere { try await job.run() }
         }
-        let (id, place, send) = (assignment.id, place, send)
-        let reporter = ChunkReporter(
-            begin: { place?.note(task: id, item: $0) },
-            send: { try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0))) }
-        )
+        let (id, send) = (assignment.id, send)
+        let sendPart: @Sendable (EncodedPieces) throws -> Void = {
+            try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0)))
+        }
+        let reporter = notes?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
         return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
     }
 

@@ -10,9 +10,11 @@ struct TaskPace {
 
     /// Nanoseconds for a task: a moving average, which follows longer tasks at once.
     private var average: Double?
+    private var count = 0
 
     /// A task took so long.
     mutating func note(nanoseconds: Int) {
+        count += 1
         let now = Double(max(1, nanoseconds))
         guard let average, now < average else {
             average = now
@@ -21,9 +23,9 @@ struct TaskPace {
         self.average = average * 0.9 + now * 0.1
     }
 
-    /// How many tasks to send in advance; one as long as nothing is known.
+    /// How many tasks to send in advance: one at first, more as more is known.
     var depth: Int {
         guard let average else { return 1 }
-        return max(1, Int(min(Double(Self.most), Self.target / average)))
+        return max(1, min(count / 4, Self.most, Int(min(Double(Self.most), Self.target / average))))
     }
 }
