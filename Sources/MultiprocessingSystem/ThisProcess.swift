@@ -96,9 +96,9 @@ public enum ThisProcess {
         _ = try check(_mp_default_signals())
     }
 
-    /// Blocks every signal in the calling thread.
+    /// Blocks every signal in the calling thread, but those of its own faults.
     public static func blockSignalsInThread() {
-        _ = _mp_block_all_signals()
+        _ = _mp_block_outside_signals()
     }
 
     /// The soft and hard limit of a resource; `UInt64.max` is "unlimited".
