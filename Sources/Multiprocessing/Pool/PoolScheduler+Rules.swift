@@ -1,0 +1,127 @@
+// What the events have in common, and the rules by which work finds its worker.
+
+extension PoolScheduler {
+    mutating func resolve(_ task: TaskID, _ resolution: Resolution, _ actions: inout [Action]) {
+        tasks[task] = nil
+        actions.append(.resolve(task, resolution))
+    }
+
+    mutating func putBack(_ task: TaskID) {
+        tasks[task]!.worker = nil
+        waiting.prepend(task)
+    }
+
+    mutating func abandonAll(_ actions: inout [Action]) {
+        for task in tasks.keys.sorted() { resolve(task, .abandoned, &actions) }
+        waiting.removeAll()
+        for id in workers.keys.sorted() { kill(id, &actions) }
+    }
+
+    mutating func kill(_ id: WorkerID, _ actions: inout [Action]) {
+        guard workers[id]!.phase != .dying else { return }
+        workers[id]!.phase = .dying
+        actions.append(.kill(id))
+    }
+
+    /// No more tasks for it; what it has not begun is asked back.
+    mutating func retire(_ id: WorkerID, _ actions: inout [Action]) {
+        workers[id]!.phase = .stopping
+        recallRest(of: id, &actions)
+        actions.append(.stop(id))
+    }
+
+    /// Asks a worker for everything that it has not begun.
+    mutating func recallRest(of id: WorkerID, _ actions: inout [Action]) {
+        let worker = workers[id]!
+        for task in worker.tasks where task != worker.begun && !worker.recalled.contains(task) {
+            workers[id]!.recalled.insert(task)
+            actions.append(.recall(task, from: id))
+        }
+    }
+
+    /// Brings everything to where it belongs after any event.
+    mutating func settle() -> [Action] {
+        var actions: [Action] = []
+        guard !hasEnded else { return actions }
+        let isDone = phase == .terminated || hasGivenUp || (phase == .closed && tasks.isEmpty)
+        let live = workers.filter { $0.value.phase == .starting || $0.value.phase == .ready }
+        if isDone {
+            for id in live.keys.sorted() { retire(id, &actions) }
+            if workers.isEmpty {
+                hasEnded = true
+                actions.append(.ended)
+            }
+            return actions
+        }
+        adjustCount(live, &actions)
+        assign(&actions)
+        steal(&actions)
+        return actions
+    }
+
+    mutating func adjustCount(_ live: [WorkerID: Worker], _ actions: inout [Action]) {
+        // After close, no more workers than there is work for.
+        let wanted = phase == .open ? configuration.size : min(configuration.size, tasks.count)
+        for _ in live.count..<max(live.count, wanted) {
+            start(after: restarts.delay, &actions)
+        }
+        // Those with the least to do go first.
+        let surplus = live.sorted { ($0.value.tasks.count, -$0.key) < ($1.value.tasks.count, -$1.key) }
+        for (id, _) in surplus.prefix(max(0, live.count - configuration.size)) { retire(id, &actions) }
+        guard let most = configuration.tasksPerWorker else { return }
+        for (id, worker) in live.sorted(by: { $0.key < $1.key })
+        where workers[id]?.phase == .ready && worker.finished >= most && worker.tasks.isEmpty {
+            retire(id, &actions)
+            start(after: .zero, &actions)
+        }
+    }
+
+    private mutating func start(after delay: Duration, _ actions: inout [Action]) {
+        workers[nextWorker] = Worker()
+        actions.append(.start(nextWorker, after: delay))
+        nextWorker += 1
+    }
+
+    /// How many more tasks a worker may be sent.
+    func room(_ worker: Worker) -> Int {
+        guard worker.phase == .ready, worker.interrupted == nil else { return 0 }
+        let most = configuration.tasksPerWorker.map { $0 - worker.finished - worker.tasks.count } ?? .max
+        return max(0, min(1 + configuration.prefetch - worker.tasks.count, most))
+    }
+
+    mutating func assign(_ actions: inout [Action]) {
+        while !waiting.isEmpty {
+            // The one with the least to do; among those the one that was started first, for warm caches.
+            let free = workers.filter { room($0.value) > 0 }
+            guard let id = free.min(by: { ($0.value.tasks.count, $0.key) < ($1.value.tasks.count, $1.key) })?.key else {
+                return
+            }
+            let task = waiting.removeFirst()!
+            tasks[task]!.worker = id
+            workers[id]!.tasks.append(task)
+            actions.append(.send(task, to: id))
+        }
+    }
+
+    /// Nothing waits: whoever has nothing to do gets what another was sent and has not begun.
+    mutating func steal(_ actions: inout [Action]) {
+        guard waiting.isEmpty else { return }
+        var idle = workers.values.reduce(0) { $0 + ($1.tasks.isEmpty && room($1) > 0 ? 1 : 0) }
+        // What is on its way back already counts.
+        idle -= workers.values.reduce(0) { $0 + $1.recalled.filter { tasks[$0] != nil }.count }
+        while idle > 0 {
+            let candidates = workers.compactMap { id, worker -> (id: WorkerID, count: Int, task: TaskID)? in
+                let rest = worker.tasks.filter {
+                    $0 != worker.begun && !worker.recalled.contains($0) && tasks[$0] != nil
+                }
+                // Its first task is as good as begun.
+                guard worker.tasks.count > 1, let last = rest.last, last != worker.tasks.first else { return nil }
+                return (id, worker.tasks.count, last)
+            }
+            guard let best = candidates.max(by: { ($0.count, $0.id) < ($1.count, $1.id) }) else { return }
+            workers[best.id]!.recalled.insert(best.task)
+            actions.append(.recall(best.task, from: best.id))
+            idle -= 1
+        }
+    }
+}
