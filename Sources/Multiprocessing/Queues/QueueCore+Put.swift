@@ -26,8 +26,11 @@ struct OutgoingItem {
 extension QueueCore {
     /// Where jumping back to the start of the ring begins to be worth it, in bytes: what a processor's nearest caches hold.
     static let windowSize = 64 << 10
-    /// From this size on page faults cost more than the rest of a put.
-    private static let costlySize = 16 << 10
+    /// How often it is looked, in bytes that are put, whether it can be done, and whether it is worth waiting for.
+    static let stride = 16 << 10
+    /// From this size on page faults are a good part of the cost of an item. With smaller ones it is better to be far ahead: then the
+    /// two sides do not touch the same cache lines.
+    private static let costlySize = 256
 
     /// Refuses what can never get in.
     func validate(_ item: OutgoingItem) throws {
@@ -162,15 +165,16 @@ extension QueueCore {
         return true
     }
 
-    /// Notes that the ring's memory up to an offset was used. With the producer guard.
+    /// Notes that the ring's memory up to an offset was used, or will be soon. With the producer guard.
     @inline(__always)
     func noteUse(upTo offset: Int) {
         if memory.everUsed.pointee.load(ordering: .relaxed) < UInt64(offset) {
-            memory.everUsed.pointee.store(UInt64(offset), ordering: .relaxed)
+            let end = (offset + Self.stride - 1) & ~(Self.stride - 1)
+            memory.everUsed.pointee.store(UInt64(end), ordering: .relaxed)
         }
     }
 
-    /// Before a large item goes to memory that never was in use: looks for about the time that the kernel takes to find it whether
+    /// Before an item goes to memory that never was in use: looks for about the time that the kernel takes to find some whether
     /// consumers empty the line. Then the ring begins anew, in memory that is there and in the caches.
     ///
     /// Without the guard: what others do meanwhile makes it wait, or not wait, in vain.
@@ -181,12 +185,10 @@ extension QueueCore {
         guard place.offset >= Self.windowSize, place.offset + size <= ring.capacity,
             UInt64(place.offset + size) > memory.everUsed.pointee.load(ordering: .relaxed)
         else { return }
-        // A look takes some 25 microseconds, as do the page faults of 64 KiB.
-        for _ in 0..<max(1, min(size >> 16, 16)) {
-            let head = headWord
-            guard Int64(bitPattern: tail.sequence &- head.sequence) > 0,
-                catchUpSpin.sees(FutexWord(lowHalfOf: memory.head), changeFrom: head.low)
-            else { return }
+        // A trial takes some 25 microseconds, as do the page faults of 64 KiB.
+        let trials = Int32(max(1, min(size >> 16, 16)))
+        _ = catchUpSpin.sees(FutexWord(lowHalfOf: memory.head), trials: trials) {
+            Int64(bitPattern: tail.sequence &- headWord.sequence) <= 0
         }
     }
 

@@ -7,9 +7,6 @@ internal import Synchronization
 // out of it, with a guard taken: no code of the user runs there. Nothing here is generic, and nothing looks at the other end's memory,
 // which another processor writes, as long as what was seen of it before will do.
 extension QueueCore {
-    /// How often a put looks whether the queue can begin at the start of the ring again, in bytes.
-    private static let stride = 16 << 10
-
     /// Puts a value; false, and nothing was put, if that takes more than writing it down.
     func putSmall(_ type: SmallType, _ source: UnsafeRawPointer) throws -> Bool {
         try requireOpen()

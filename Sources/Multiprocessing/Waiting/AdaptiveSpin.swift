@@ -36,12 +36,38 @@ struct AdaptiveSpin: ~Copyable, Sendable {
         guard share >= Self.worthwhile || glances.wrappingAdd(1, ordering: .relaxed).newValue & 15 == 0 else {
             return word.changes(from: value, within: Self.glance)
         }
-        // Threads that update it at once lose an update or two, which does not matter.
-        guard word.changes(from: value, within: Self.trial) else {
-            self.share.store(share - share / 8, ordering: .relaxed)
-            return false
+        let hasChanged = word.changes(from: value, within: Self.trial)
+        learn(hasChanged, share)
+        return hasChanged
+    }
+
+    /// Whether something comes true while it is worth looking; a change of the word may make it true.
+    ///
+    /// - Parameter trials: how many times as long as others a look may take.
+    func sees(_ word: FutexWord, trials: Int32, _ isTrue: () -> Bool) -> Bool {
+        if isTrue() { return true }
+        let share = share.load(ordering: .relaxed)
+        guard Self.hasCompany,
+            share >= Self.worthwhile || glances.wrappingAdd(1, ordering: .relaxed).newValue & 15 == 0
+        else { return false }
+        for _ in 0..<trials * (Self.trial / Self.glance) {
+            let value = word.atomic.pointee.load(ordering: .acquiring)
+            if isTrue() {
+                learn(true, share)
+                return true
+            }
+            _ = word.changes(from: value, within: Self.glance)
         }
-        if share < 256 { self.share.store(share + (263 - share) / 8, ordering: .relaxed) }
-        return true
+        learn(false, share)
+        return false
+    }
+
+    /// Threads that do so at once lose an update or two, which does not matter.
+    private func learn(_ wasWorthIt: Bool, _ share: Int32) {
+        if !wasWorthIt {
+            self.share.store(share - share / 8, ordering: .relaxed)
+        } else if share < 256 {
+            self.share.store(share + (263 - share) / 8, ordering: .relaxed)
+        }
     }
 }
