@@ -10,6 +10,8 @@ public enum ThisProcess {
     public static var parentIdentifier: CInt { getppid() }
     /// The kernel's id of the calling thread. One system call.
     public static var threadIdentifier: CInt { _mp_thread_id() }
+    /// The processor that the calling thread runs on, from 1; 0 if that is not known. No system call.
+    public static var processor: UInt32 { _mp_processor() }
 
     /// The arguments the program was started with.
     ///
