@@ -15,10 +15,12 @@ extension PoolCore {
                     // One that was killed says nothing about why those fail that were not.
                     if !state.scheduler.isDying(worker) { state.lastFailure = error }
                 }
+                // Before anything else: what it had begun is what it died of.
+                let begun = noteBegun(by: worker, &state)
                 notePosition(of: worker, &state)
                 state.workers[worker]?.cancelTimers()
                 state.workers[worker] = nil
-                let actions = state.scheduler.workerEnded(worker, at: ContinuousClock.now - start)
+                let actions = begun + state.scheduler.workerEnded(worker, at: ContinuousClock.now - start)
                 // Kept for the task that it died of, if there is one.
                 let isBlamed = actions.contains { action in
                     if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
@@ -40,7 +42,6 @@ extension PoolCore {
             update { state in
                 let actions = state.scheduler.taskBegan(message.task, by: worker)
                 startTimer(message.task, worker, &state)
-                watchMemory(message.task, worker, &state)
                 return actions
             }
         case .recalled:
@@ -74,6 +75,12 @@ extension PoolCore {
         state.positions[task] = state.workers[worker]?.link.position(in: task)
     }
 
+    /// Takes note of the task that a worker has begun, if it tells by other means than messages.
+    func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
+        guard let task = state.workers[worker]?.link.begun else { return [] }
+        return state.scheduler.taskBegan(task, by: worker)
+    }
+
     /// Whether a worker has grown too large or too old.
     func isWorn(_ worker: Int) -> Bool {
         guard memoryPerWorker != nil || timePerWorker != nil else { return false }
@@ -90,6 +97,6 @@ extension PoolCore {
     }
 
     func decodeError(_ content: TravellingBytes, _ who: String) -> any Error {
-        content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: who, pid: 0) }
+        content.withBytes { ErrorCoding.decode($0, process: who, pid: 0) }
     }
 }

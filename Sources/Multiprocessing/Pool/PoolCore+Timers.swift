@@ -6,15 +6,15 @@ internal import Synchronization
 extension PoolCore {
     /// A worker that is free and yet does not begin what it was sent is stopped: the time counts from there as well.
     func watchFront(of worker: Int, _ state: inout State) {
-        guard state.workers[worker]?.timer == nil, let task = state.scheduler.front(of: worker) else { return }
-        startTimer(task, worker, &state)
+        guard let task = state.scheduler.front(of: worker) else { return }
+        if state.workers[worker]?.timer == nil { startTimer(task, worker, &state) }
+        if state.workers[worker]?.memoryWatch == nil { watchMemory(task, worker, &state) }
     }
 
     /// What a worker would run next may be another task, whose time counts from now.
     func frontChanged(of worker: Int, _ state: inout State) {
         guard state.scheduler.task(of: worker) == nil else { return }
-        state.workers[worker]?.timer?.cancel()
-        state.workers[worker]?.timer = nil
+        state.workers[worker]?.cancelTimers()
         watchFront(of: worker, &state)
     }
 
@@ -26,8 +26,9 @@ extension PoolCore {
             guard !Task.isCancelled, let self else { return }
             // Does nothing if it has finished while this was on its way.
             self.update { state in
+                let begun = self.noteBegun(by: worker, &state)
                 self.notePosition(of: worker, &state)
-                return state.scheduler.expire(task, by: worker)
+                return begun + state.scheduler.expire(task, by: worker)
             }
         }
     }
@@ -55,19 +56,18 @@ extension PoolCore {
         guard let limit = state.work[task]?.memoryLimit ?? memoryPerTask,
             let pid = state.workers[worker]?.link.processIdentifier
         else { return }
-        state.workers[worker]?.memoryWatch?.cancel()
         state.workers[worker]?.memoryWatch = Task.detached { [weak self] in
             while true {
                 try? await Task.sleep(for: Self.memoryInterval)
                 guard !Task.isCancelled, let self, let usage = ProcessUsage(of: pid) else { return }
                 guard usage.residentMemory > limit else { continue }
                 self.update { state in
-                    guard state.scheduler.task(of: worker) == task else { return [] }
+                    let begun = self.noteBegun(by: worker, &state)
+                    guard state.scheduler.task(of: worker) == task, state.work[task] != nil else { return begun }
                     self.notePosition(of: worker, &state)
                     state.excesses[task] = usage.residentMemory
-                    return state.scheduler.outgrow(task, by: worker)
+                    return begun + state.scheduler.outgrow(task, by: worker)
                 }
-                return
             }
         }
     }

@@ -173,10 +173,10 @@ extension PoolCore.Outcome {
         case .failure(let error): throw error
         case .lost(let loss): throw loss.error
         case .thrown(let content, let worker):
-            throw content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
+            throw content.withBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
         case .value(let content, _):
-            do throws(ClosureError) {
-                return try Job.decodeResult(content.pieces, as: Value.self)
+            do {
+                return try content.decoded()
             } catch {
                 throw PoolError(.cannotTravel, "A result could not be decoded: \(error)")
             }

@@ -62,7 +62,7 @@ struct ProcessTransport: WorkerTransport {
         var limit: Duration = .seconds(1)
         while true {
             do {
-                return try connection.receive(PoolMessage.self, timeout: limit)
+                return try PoolMessage.received(from: connection, timeout: limit)
             } catch let error as SharedStateError where error.code == .timedOut && limit > .zero {
                 // What it sent before it ended is still there.
                 if !child.isAlive { limit = .zero }
@@ -143,7 +143,7 @@ private final class ProcessLink: WorkerLink {
     private func sendAll(patience: Duration) -> Bool {
         while let (message, connection) = nextToSend() {
             do {
-                try connection.send(message, timeout: patience)
+                try message.send(over: connection, timeout: patience)
             } catch let error as SharedStateError where error.code == .timedOut {
                 state.withLock { $0.outbox.insert(message, at: $0.outbox.startIndex) }
                 return false
@@ -187,6 +187,11 @@ private final class ProcessLink: WorkerLink {
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
 
     func position(in task: Int) -> ChunkPosition? { place?.position(in: task) }
+
+    var begun: Int? {
+        let note = state.withLock { $0.connection }?.end.incoming?.note.pointee.load(ordering: .acquiring) ?? 0
+        return note == 0 ? nil : Int(note) - 1
+    }
 }
 
 extension PoolWorker {
@@ -200,26 +205,27 @@ extension PoolWorker {
             try initializer()
         } catch {
             let content = TravellingBytes(ErrorCoding.encode(error))
-            try await connection.send(PoolMessage(kind: .setupFailed, content: content))
+            try PoolMessage(kind: .setupFailed, content: content).send(over: connection)
             throw error
         }
         let done = OneShot<Void>()
+        let ring = try connection.end.requireOutgoing()
         let worker = PoolWorker(
             place: place,
+            isDriven: true,
+            // A store instead of a message for each task. The connection, which has the memory, lives as long as the process.
+            began: { ring.note.pointee.store(UInt64($0) + 1, ordering: .releasing) },
             send: { message in
                 do {
-                    try connection.send(message)
+                    try message.send(over: connection)
                 } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
                     // Without its pool a worker has nothing to say to anybody; it is about to end.
                 }
             },
             leave: { done.set(()) }
         )
-        try Thread.detach(named: "mp-pool-reader") {
-            while let message = try? connection.receive(PoolMessage.self) { worker.receive(message) }
-            done.set(())
-        }
-        try await connection.send(PoolMessage(kind: .ready))
+        try WorkerDriver(connection, worker) { done.set(()) }.start()
+        try PoolMessage(kind: .ready).send(over: connection)
         _ = try await done.wait(timeout: nil)
     }
 }
