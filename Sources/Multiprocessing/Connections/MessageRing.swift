@@ -43,8 +43,6 @@ struct MessageRing: @unchecked Sendable {
     /// `head` as the last sender saw it, and how many messages were sent since it moved.
     var headSeen: UnsafeMutablePointer<Atomic<UInt64>> { word(16) }
     var sentSinceMove: UnsafeMutablePointer<Atomic<UInt64>> { word(24) }
-    /// What the senders' side wants to have known at any moment, also when it has died. The connection makes nothing of it.
-    var note: UnsafeMutablePointer<Atomic<UInt64>> { word(40) }
 
     /// Up to where messages were taken: written by receivers.
     var head: UnsafeMutablePointer<Atomic<UInt64>> { word(64) }

@@ -4,7 +4,8 @@ internal import Synchronization
 // What ends tasks and workers that take too long, or too much.
 
 extension PoolCore {
-    /// A worker that is free and yet does not begin what it was sent is stopped: the time counts from there as well.
+    /// Watches over what a worker runs, or runs next: one that is free and yet does not begin what it was sent is stopped, so
+    /// that the time counts from there as well.
     func watchFront(of worker: Int, _ state: inout State) {
         guard let task = state.scheduler.front(of: worker) else { return }
         if state.workers[worker]?.timer == nil { startTimer(task, worker, &state) }
@@ -27,7 +28,6 @@ extension PoolCore {
             // Does nothing if it has finished while this was on its way.
             self.update { state in
                 let begun = self.noteBegun(by: worker, &state)
-                self.notePosition(of: worker, &state)
                 return begun + state.scheduler.expire(task, by: worker)
             }
         }
@@ -63,8 +63,8 @@ extension PoolCore {
                 guard usage.residentMemory > limit else { continue }
                 self.update { state in
                     let begun = self.noteBegun(by: worker, &state)
+                    // Perhaps it has not begun; or the worker is being ended for it.
                     guard state.scheduler.task(of: worker) == task, state.work[task] != nil else { return begun }
-                    self.notePosition(of: worker, &state)
                     state.excesses[task] = usage.residentMemory
                     return begun + state.scheduler.outgrow(task, by: worker)
                 }

@@ -29,31 +29,27 @@ final class PoolWorker: Sendable {
 
     private let state = Mutex(State())
     private let send: @Sendable (PoolMessage) throws -> Void
-    /// Notes which task begins, before anything of it happens; nil is by a message.
-    private let began: (@Sendable (Int) -> Void)?
     /// Called once, when there is nothing left to do and nothing more to come.
     private let leave: @Sendable () -> Void
 
     /// Where tasks run; nil is the concurrency runtime's threads.
     private let executor: (any TaskExecutor)?
-    /// Where to note the item that is begun; nil if nobody could read it when this process has died.
-    private let place: ItemPlace?
     /// Whether ``runNext(on:)`` is called for each task.
     private let isDriven: Bool
+    /// Where to note the task and the item that are begun; nil is by messages, for nobody could read it when this process has died.
+    private let place: WorkerPlace?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
-        place: ItemPlace? = nil,
         isDriven: Bool = false,
-        began: (@Sendable (Int) -> Void)? = nil,
+        place: WorkerPlace? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
-        self.place = place
         self.isDriven = isDriven
-        self.began = began
+        self.place = place
         self.send = send
         self.leave = leave
     }
@@ -138,8 +134,9 @@ final class PoolWorker: Sendable {
         on executor: (any TaskExecutor)?,
         _ done: @escaping @Sendable () -> Void = {}
     ) -> Task<Void, Never> {
-        if let began {
-            began(assignment.id)
+        // Before anything of it happens.
+        if let place {
+            place.note(task: assignment.id)
         } else {
             try? send(PoolMessage(kind: .began, task: assignment.id))
         }
@@ -209,23 +206,19 @@ final class PoolWorker: Sendable {
             guard job.isAsync else { return try job.runSynchronously() }
             return try await elsewhere { try await job.run() }
         }
-        let job = try job(assignment.function)
         let (id, place, send) = (assignment.id, place, send)
         let reporter = ChunkReporter(
-            begin: { place?.note(task: id, item: $0) },
+            begin: { place?.note(item: $0) },
             send: { try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0))) }
         )
-        guard job.isAsync else {
-            return try ChunkReporter.$current.withValue(reporter) {
-                try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
+        return try await ChunkReporter.$current.withValue(reporter) {
+            let job = try job(assignment.function)
+            guard job.isAsync else {
+                return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
             }
-        }
-        let arguments = content.stable
-        defer { withExtendedLifetime(arguments) {} }
-        return try await elsewhere {
-            try await ChunkReporter.$current.withValue(reporter) {
-                try await job.run(argumentsAt: arguments.bytes, objects: content.objects)
-            }
+            let arguments = content.stable
+            defer { withExtendedLifetime(arguments) {} }
+            return try await elsewhere { try await job.run(argumentsAt: arguments.bytes, objects: content.objects) }
         }
     }
 

@@ -9,7 +9,7 @@ struct ProcessTransport: WorkerTransport {
     var line: UInt
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
-        let place = try? ItemPlace()
+        let place = try? WorkerPlace()
         let link = ProcessLink(report, place)
         do {
             // A start can take milliseconds, and reading waits without end: both are the thread's.
@@ -26,7 +26,7 @@ struct ProcessTransport: WorkerTransport {
     private func live(
         _ link: ProcessLink,
         _ name: String,
-        _ place: ItemPlace?,
+        _ place: WorkerPlace?,
         _ report: @Sendable (WorkerEvent) -> Void
     ) {
         let child: ChildProcess<Void>
@@ -97,9 +97,9 @@ private final class ProcessLink: WorkerLink {
 
     private let state = Mutex(State())
     private let report: @Sendable (WorkerEvent) -> Void
-    private let place: ItemPlace?
+    private let place: WorkerPlace?
 
-    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ place: ItemPlace?) {
+    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ place: WorkerPlace?) {
         self.report = report
         self.place = place
     }
@@ -186,19 +186,15 @@ private final class ProcessLink: WorkerLink {
 
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
 
+    var begun: Int? { place?.task }
     func position(in task: Int) -> ChunkPosition? { place?.position(in: task) }
-
-    var begun: Int? {
-        let note = state.withLock { $0.connection }?.end.incoming?.note.pointee.load(ordering: .acquiring) ?? 0
-        return note == 0 ? nil : Int(note) - 1
-    }
 }
 
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
     static func serve(
         _ connection: Connection,
-        _ place: ItemPlace?,
+        _ place: WorkerPlace?,
         _ initializer: @Sendable () throws -> Void
     ) async throws {
         do {
@@ -209,12 +205,9 @@ extension PoolWorker {
             throw error
         }
         let done = OneShot<Void>()
-        let ring = try connection.end.requireOutgoing()
         let worker = PoolWorker(
-            place: place,
             isDriven: true,
-            // A store instead of a message for each task. The connection, which has the memory, lives as long as the process.
-            began: { ring.note.pointee.store(UInt64($0) + 1, ordering: .releasing) },
+            place: place,
             send: { message in
                 do {
                     try message.send(over: connection)
