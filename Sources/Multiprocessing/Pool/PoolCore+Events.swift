@@ -57,6 +57,10 @@ extension PoolCore {
             update { state in
                 state.workers[worker]?.cancelTimers()
                 if state.work[message.task] != nil { state.results[message.task] = Self.outcome(message, name) }
+                if message.kind == .value {
+                    state.pace.note(nanoseconds: message.number)
+                    state.scheduler.configuration.prefetch = state.pace.depth
+                }
                 let actions = state.scheduler.taskFinished(message.task, by: worker)
                 watchFront(of: worker, &state)
                 return isWorn ? actions + state.scheduler.replace(worker) : actions

@@ -17,6 +17,10 @@ extension PoolCore {
     func resize(to size: Int) { update { $0.scheduler.resize(to: size) } }
 
     var size: Int { state.withLock { $0.scheduler.configuration.size } }
+    /// How many tasks there should be, so that no worker ever waits for one.
+    var comfortableCount: Int {
+        state.withLock { $0.scheduler.configuration.size * (1 + $0.scheduler.configuration.prefetch) + 2 }
+    }
     var unresolvedCount: Int { state.withLock { $0.scheduler.unresolvedCount } }
 
     /// Whether a worker has begun the task.
@@ -30,7 +34,10 @@ extension PoolCore {
     var isOpen: Bool { state.withLock { $0.scheduler.isOpen } }
 
     var processIdentifiers: [Int32] {
-        state.withLock { $0.workers.sorted { $0.key < $1.key }.compactMap(\.value.link.processIdentifier) }
+        state.withLock { state in
+            state.workers.sorted { $0.key < $1.key }.filter { !state.scheduler.isDying($0.key) }
+                .compactMap(\.value.link.processIdentifier)
+        }
     }
 
     var snapshot: PoolSnapshot {

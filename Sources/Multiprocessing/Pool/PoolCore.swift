@@ -117,6 +117,7 @@ final class PoolCore: Sendable {
         /// A slice, because that gives up its first element at no cost.
         var line: ArraySlice<Step> = []
         var isCarryingOut = false
+        var pace = TaskPace()
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?

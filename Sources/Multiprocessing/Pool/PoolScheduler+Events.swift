@@ -25,6 +25,8 @@ extension PoolScheduler {
         if workers[id]!.interrupted == task { workers[id]!.interrupted = nil }
         workers[id]!.finished += 1
         restarts.taskFinished()
+        finishedCount += 1
+        workers[id]!.lastSeen = finishedCount
         var actions: [Action] = []
         // One that was cancelled meanwhile has been resolved.
         if tasks[task]?.worker == id { resolve(task, .finished, &actions) }

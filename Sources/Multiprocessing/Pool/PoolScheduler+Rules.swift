@@ -31,9 +31,12 @@ extension PoolScheduler {
     }
 
     /// Asks a worker for everything that it has not begun.
-    mutating func recallRest(of id: WorkerID, _ actions: inout [Action]) {
+    ///
+    /// - Parameter keepingFirst: not for its first task, which is as good as begun.
+    mutating func recallRest(of id: WorkerID, _ actions: inout [Action], keepingFirst: Bool = false) {
         let worker = workers[id]!
-        for task in worker.tasks where task != worker.begun && !worker.recalled.contains(task) {
+        for task in worker.tasks.dropFirst(keepingFirst ? 1 : 0)
+        where task != worker.begun && !worker.recalled.contains(task) {
             workers[id]!.recalled.insert(task)
             actions.append(.recall(task, from: id))
         }
@@ -44,19 +47,27 @@ extension PoolScheduler {
         var actions: [Action] = []
         guard !hasEnded else { return actions }
         let isDone = phase == .terminated || hasGivenUp || (phase == .closed && tasks.isEmpty)
-        let live = workers.filter { $0.value.phase == .starting || $0.value.phase == .ready }
         if isDone {
-            for id in live.keys.sorted() { retire(id, &actions) }
+            for id in liveWorkers.keys.sorted() { retire(id, &actions) }
             if workers.isEmpty {
                 hasEnded = true
                 actions.append(.ended)
             }
             return actions
         }
-        adjustCount(live, &actions)
+        // Of the many events, few change how many workers there are: looked at without making anything.
+        if !hasWantedWorkers { adjustCount(liveWorkers, &actions) }
         assign(&actions)
+        release(&actions)
         steal(&actions)
         return actions
+    }
+
+    private var liveWorkers: [WorkerID: Worker] { workers.filter { $0.value.isLive } }
+
+    private var hasWantedWorkers: Bool {
+        phase == .open && configuration.tasksPerWorker == nil
+            && workers.values.reduce(0) { $0 + ($1.isLive ? 1 : 0) } == configuration.size
     }
 
     mutating func adjustCount(_ live: [WorkerID: Worker], _ actions: inout [Action]) {
@@ -86,18 +97,33 @@ extension PoolScheduler {
     func room(_ worker: Worker) -> Int {
         guard worker.phase == .ready, worker.interrupted == nil else { return 0 }
         let most = configuration.tasksPerWorker.map { $0 - worker.finished - worker.tasks.count } ?? .max
-        return max(0, min(1 + configuration.prefetch - worker.tasks.count, most))
+        let advance = isBehind(worker) ? 0 : configuration.prefetch
+        return max(0, min(1 + advance - worker.tasks.count, most))
+    }
+
+    /// Whether a worker is at a task that takes far longer than the others do: nothing should wait behind it.
+    func isBehind(_ worker: Worker) -> Bool {
+        !worker.tasks.isEmpty && finishedCount - worker.lastSeen > 8 * configuration.size * (1 + configuration.prefetch)
+    }
+
+    /// Asks back what waits behind a task that takes far longer than others, while others have work enough and would not ask for it.
+    mutating func release(_ actions: inout [Action]) {
+        for (id, worker) in workers where worker.phase == .ready && worker.tasks.count > 1 && isBehind(worker) {
+            recallRest(of: id, &actions, keepingFirst: true)
+        }
     }
 
     mutating func assign(_ actions: inout [Action]) {
         while !waiting.isEmpty {
             // The one with the least to do; among those the one that was started first, for warm caches.
-            let free = workers.filter { room($0.value) > 0 }
-            guard let id = free.min(by: { ($0.value.tasks.count, $0.key) < ($1.value.tasks.count, $1.key) })?.key else {
-                return
+            var best: (count: Int, id: WorkerID)?
+            for (id, worker) in workers where room(worker) > 0 {
+                if best == nil || (worker.tasks.count, id) < best! { best = (worker.tasks.count, id) }
             }
+            guard let id = best?.id else { return }
             let task = waiting.removeFirst()!
             tasks[task]!.worker = id
+            if workers[id]!.tasks.isEmpty { workers[id]!.lastSeen = finishedCount }
             workers[id]!.tasks.append(task)
             actions.append(.send(task, to: id))
         }
@@ -107,8 +133,9 @@ extension PoolScheduler {
     mutating func steal(_ actions: inout [Action]) {
         guard waiting.isEmpty else { return }
         var idle = workers.values.reduce(0) { $0 + ($1.tasks.isEmpty && room($1) > 0 ? 1 : 0) }
+        if idle == 0 { return }
         // What is on its way back already counts.
-        idle -= workers.values.reduce(0) { $0 + $1.recalled.filter { tasks[$0] != nil }.count }
+        idle -= workers.values.reduce(0) { $0 + $1.recalled.count { tasks[$0] != nil } }
         while idle > 0 {
             let candidates = workers.compactMap { id, worker -> (id: WorkerID, count: Int, task: TaskID)? in
                 let rest = worker.tasks.filter {

@@ -20,7 +20,7 @@ struct PoolScheduler {
     struct Configuration {
         /// How many workers there are to be.
         var size: Int
-        /// How many tasks a worker is sent beyond the one that it runs.
+        /// How many tasks a worker is sent beyond the one that it runs. May change at any time.
         var prefetch = 1
         /// After so many tasks a worker is replaced; nil is never.
         var tasksPerWorker: Int?
@@ -78,6 +78,11 @@ struct PoolScheduler {
         var finished = 0
         /// It was given up before it was up.
         var neverCameUp = false
+        /// How many tasks had been finished in all when it last finished one, or was sent one while it had none.
+        var lastSeen = 0
+
+        /// Whether it counts as one of those that the pool is to have.
+        var isLive: Bool { phase == .starting || phase == .ready }
     }
 
     struct Task {
@@ -98,6 +103,7 @@ struct PoolScheduler {
     var phase = Phase.open
     var nextWorker = 0
     var restarts = RestartLog()
+    var finishedCount = 0
     var hasEnded = false
     var hasGivenUp = false
 

@@ -9,11 +9,10 @@ struct ProcessTransport: WorkerTransport {
     var line: UInt
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
-        let place = try? WorkerPlace()
-        let link = ProcessLink(report, place)
+        let link = ProcessLink(report)
         do {
             // A start can take milliseconds, and reading waits without end: both are the thread's.
-            try Thread.detach(named: "mp-pool") { [self] in live(link, name, place, report) }
+            try Thread.detach(named: "mp-pool") { [self] in live(link, name, report) }
         } catch {
             let failure = ProcessError(.startFailed, "No thread for \(name)", errno: error)
             // Reported from elsewhere: the caller is in the middle of something.
@@ -26,7 +25,6 @@ struct ProcessTransport: WorkerTransport {
     private func live(
         _ link: ProcessLink,
         _ name: String,
-        _ place: WorkerPlace?,
         _ report: @Sendable (WorkerEvent) -> Void
     ) {
         let child: ChildProcess<Void>
@@ -36,7 +34,7 @@ struct ProcessTransport: WorkerTransport {
             defer { theirs.close() }
             connection = ours
             child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [initializer] in
-                try await PoolWorker.serve(theirs, place, initializer)
+                try await PoolWorker.serve(theirs, initializer)
             }
             try child.start(printsErrors: false)
         } catch {
@@ -97,11 +95,9 @@ private final class ProcessLink: WorkerLink {
 
     private let state = Mutex(State())
     private let report: @Sendable (WorkerEvent) -> Void
-    private let place: WorkerPlace?
 
-    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ place: WorkerPlace?) {
+    init(_ report: @escaping @Sendable (WorkerEvent) -> Void) {
         self.report = report
-        self.place = place
     }
 
     func join(_ child: ChildProcess<Void>, _ connection: Connection) {
@@ -186,15 +182,23 @@ private final class ProcessLink: WorkerLink {
 
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
 
-    var begun: Int? { place?.task }
-    func position(in task: Int) -> ChunkPosition? { place?.position(in: task) }
+    // The connection keeps its memory also when it is closed.
+
+    var begun: Int? { withPlace(\.task) }
+
+    func position(in task: Int) -> ChunkPosition? { withPlace { $0.position(in: task) } }
+
+    private func withPlace<R>(_ body: (WorkerPlace) -> R?) -> R? {
+        guard let connection = state.withLock({ $0.connection }), let ring = connection.end.incoming else { return nil }
+        defer { withExtendedLifetime(connection) {} }
+        return body(WorkerPlace(beside: ring))
+    }
 }
 
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
     static func serve(
         _ connection: Connection,
-        _ place: WorkerPlace?,
         _ initializer: @Sendable () throws -> Void
     ) async throws {
         do {
@@ -205,6 +209,8 @@ extension PoolWorker {
             throw error
         }
         let done = OneShot<Void>()
+        // The connection, which has their memory, lives as long as the process.
+        let place = WorkerPlace(beside: try connection.end.requireOutgoing())
         let worker = PoolWorker(
             isDriven: true,
             place: place,

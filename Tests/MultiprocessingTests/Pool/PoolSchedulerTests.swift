@@ -54,6 +54,28 @@ struct PoolSchedulerTests {
         #expect(world.unresolved.isEmpty)
     }
 
+    @Test func nothingWaitsBehindATaskThatTakesFarLongerThanOthers() throws {
+        var scheduler = PoolScheduler(PoolScheduler.Configuration(size: 2))
+        _ = scheduler.begin()
+        var actions = scheduler.workerReady(0) + scheduler.workerReady(1)
+        for task in 0..<100 { _ = scheduler.submit(task, &actions) }
+        let long = try #require(scheduler.front(of: 0))
+        _ = scheduler.taskBegan(long, by: 0)
+        var returned: [Int] = []
+        while returned.isEmpty, let task = scheduler.front(of: 1) {
+            for action in scheduler.taskBegan(task, by: 1) + scheduler.taskFinished(task, by: 1) {
+                if case .recall(let task, from: 0) = action { returned.append(task) }
+            }
+        }
+        #expect(returned.count == 1 && returned.first != long)
+        // Others have plenty to do: they would not have asked for it.
+        #expect(scheduler.waitingCount > 10)
+        // What comes back goes to another worker.
+        for task in returned { _ = scheduler.recalled(task, from: 0) }
+        _ = try scheduler.taskFinished(#require(scheduler.front(of: 1)), by: 1)
+        #expect(returned.allSatisfy { scheduler.worker(of: $0) == 1 })
+    }
+
     @Test func workersThatNeverComeUpEndThePool() {
         var world = World(PoolScheduler.Configuration(size: 2, patience: 5))
         world.apply(.submit(retries: 3))
