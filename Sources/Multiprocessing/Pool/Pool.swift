@@ -17,11 +17,14 @@ internal import MultiprocessingWire
 public final class Pool: Sendable {
     let core: PoolCore
     let options: PoolOptions
+    private let claim: PoolBudget.Claim?
 
     /// Makes a pool and starts its workers; does not wait for them to come up.
     ///
     /// - Parameters:
-    ///   - processes: how many workers; nil is ``availableProcessorCount``.
+    ///   - processes: how many workers; nil is ``availableProcessorCount``. Inside a worker of another pool, nil is this worker's
+    ///     share of the processors that the workers of that one do not take, less what other pools of the worker have; at least 1.
+    ///     So pools in the workers of pools do not multiply.
     ///   - initializer: runs in each worker before its first task. If it throws, crashes or does not return in one worker after the
     ///     other, the pool gives up and its tasks throw ``PoolError/Code/workersFail``: see ``RestartBudget``.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
@@ -32,7 +35,7 @@ public final class Pool: Sendable {
         line: UInt = #line,
         initializer: @escaping @Sendable () throws -> Void = {}
     ) throws {
-        let count = processes ?? availableProcessorCount
+        let count = processes ?? PoolBudget.standard
         guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
         if let most = options.tasksPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most) tasks")
@@ -72,9 +75,12 @@ public final class Pool: Sendable {
         )
         core = PoolCore(
             configuration,
-            transport: options.transport(initializer, fileID, line),
+            transport: options.transport(initializer, workers: count, fileID, line),
             options: options
         )
+        claim = options.backend == .processes ? PoolBudget.Claim(count) : nil
+        if let drain = options.drain { try core.drain(on: drain) }
+        _ = core.end.observe { [claim] _ in claim?.resize(to: 0) }
         core.begin()
     }
 
@@ -109,6 +115,7 @@ public final class Pool: Sendable {
     /// - Throws: ``PoolError`` (`invalidArgument`).
     public func resize(to count: Int) throws {
         guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
+        claim?.resize(to: count)
         core.resize(to: count)
     }
 

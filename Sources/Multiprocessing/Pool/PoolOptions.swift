@@ -32,6 +32,8 @@ public struct PoolOptions: Sendable {
     /// Its Swift task is cancelled in the worker at once, so `timeout` and this together are a soft and a hard limit. Zero, the
     /// default, waits for nothing.
     public var grace: Duration = .zero
+    /// The signals that drain the pool; nil is none.
+    public var drain: SignalDrain?
     /// What the workers are.
     public var backend = Backend.processes
 

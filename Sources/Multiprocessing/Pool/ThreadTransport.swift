@@ -71,6 +71,7 @@ private final class ThreadLink: WorkerLink {
 extension PoolOptions {
     func transport(
         _ initializer: @escaping @Sendable () throws -> Void,
+        workers: Int,
         _ fileID: StaticString,
         _ line: UInt
     ) -> any WorkerTransport {
@@ -80,6 +81,7 @@ extension PoolOptions {
         case .processes:
             var process = process
             process.isDaemon = process.isDaemon ?? true
+            process.environment[PoolBudget.variable] = "\(PoolBudget.share(ofEach: workers))"
             return ProcessTransport(options: process, initializer: initializer, fileID: fileID, line: line)
         }
     }
