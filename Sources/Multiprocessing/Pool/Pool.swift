@@ -14,7 +14,8 @@ internal import MultiprocessingWire
 /// A pool that is dropped is terminated, unless it was closed: then its tasks are still done.
 ///
 /// Python: `multiprocessing.Pool`, `concurrent.futures.ProcessPoolExecutor`.
-public final class Pool: Sendable {
+public class Pool: @unchecked Sendable {
+    // Unchecked: the one subclass, StatefulPool, is this module's own and stores nothing; what is stored here is constant.
     let core: PoolCore
     let options: PoolOptions
 
@@ -25,12 +26,34 @@ public final class Pool: Sendable {
     ///   - initializer: runs in each worker before its first task. If it throws in one worker after the other, the pool gives up
     ///     and its tasks throw ``PoolError/Code/workersFail``.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
-    public init(
+    public convenience init(
         processes: Int? = nil,
         options: PoolOptions = PoolOptions(),
         fileID: StaticString = #fileID,
         line: UInt = #line,
         initializer: @escaping @Sendable () throws -> Void = {}
+    ) throws {
+        try self.init(processes, options, EmptyContext.setup(initializer), fileID, line)
+    }
+
+    /// Makes a pool with an asynchronous initialiser; otherwise as with a synchronous one.
+    public convenience init(
+        processes: Int? = nil,
+        options: PoolOptions = PoolOptions(),
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        initializer: @escaping @Sendable @concurrent () async throws -> Void
+    ) throws {
+        try self.init(processes, options, EmptyContext.setup(asynchronous: initializer), fileID, line)
+    }
+
+    /// - Parameter setup: runs in each worker before its first task.
+    init(
+        _ processes: Int?,
+        _ options: PoolOptions,
+        _ setup: @escaping WorkerSetup,
+        _ fileID: StaticString,
+        _ line: UInt
     ) throws {
         let count = processes ?? availableProcessorCount
         guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
@@ -40,11 +63,12 @@ public final class Pool: Sendable {
         if options.backend == .processes, options.process.startMethod ?? .default == .fork {
             throw PoolError(
                 .invalidArgument,
-                "Workers run Swift tasks, which a process copied by .fork cannot: use .forkServer or .spawn"
+                "Workers cannot be copies by .fork: the pool has threads of its own, whose locks a copy would hold for ever, "
+                    + "and Swift tasks do not run in one. Use .forkServer or .spawn"
             )
         }
         try travelling { () throws(ClosureError) in
-            try Job.encode(initializer, fileID: "\(fileID)", line: Int(line))
+            try Job.encode(setup, fileID: "\(fileID)", line: Int(line))
         }
         if let most = options.memoryPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot do with \(most) bytes")
@@ -52,10 +76,13 @@ public final class Pool: Sendable {
         if let most = options.timePerWorker, most <= .zero {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most)")
         }
+        if options.exitTimeout <= .zero {
+            throw PoolError(.invalidArgument, "An exit hook cannot be done within \(options.exitTimeout)")
+        }
         self.options = options
         core = PoolCore(
             PoolScheduler.Configuration(size: count, tasksPerWorker: options.tasksPerWorker, patience: 8 + 2 * count),
-            transport: options.transport(initializer, fileID, line),
+            transport: options.transport(setup, fileID, line),
             options: options
         )
         core.begin()
@@ -73,6 +100,8 @@ public final class Pool: Sendable {
     public var unresolvedCount: Int { core.unresolvedCount }
     /// What the workers are about at this moment. Reads a small file of the system's for each.
     public var snapshot: PoolSnapshot { core.snapshot }
+    /// What went wrong with exit hooks so far, the newest hundred; see ``StatefulPool``. Complete once the pool has ended.
+    public var exitFailures: [PoolExitFailure] { core.exitFailures }
     /// The process ids of the workers that are up.
     public var processIdentifiers: [Int32] { core.processIdentifiers }
 
@@ -150,6 +179,27 @@ public func withPool<Result>(
     _ body: (Pool) async throws -> Result
 ) async throws -> Result {
     let pool = try Pool(processes: processes, options: options, fileID: fileID, line: line, initializer: initializer)
+    return try await ending(pool, after: body)
+}
+
+/// Makes a pool with an asynchronous initialiser, hands it to `body`, and ends it; otherwise as with a synchronous one.
+public func withPool<Result>(
+    processes: Int? = nil,
+    options: PoolOptions = PoolOptions(),
+    fileID: StaticString = #fileID,
+    line: UInt = #line,
+    initializer: @escaping @Sendable @concurrent () async throws -> Void,
+    _ body: (Pool) async throws -> Result
+) async throws -> Result {
+    let pool = try Pool(processes: processes, options: options, fileID: fileID, line: line, initializer: initializer)
+    return try await ending(pool, after: body)
+}
+
+/// Runs `body` and ends the pool, as `withPool` promises.
+func ending<SomePool: Pool, Result>(
+    _ pool: SomePool,
+    after body: (SomePool) async throws -> Result
+) async throws -> Result {
     let result: Result
     do {
         result = try await body(pool)
@@ -159,6 +209,8 @@ public func withPool<Result>(
         _ = await pool.drain(within: .zero)
         throw error
     }
+    // Nobody has the pool any more, to ask it.
+    if let failure = pool.exitFailures.first { throw failure }
     return result
 }
 

@@ -14,7 +14,9 @@ extension PoolCore {
                     state.endings[worker] = error
                     state.lastFailure = error
                 }
-                state.workers.removeValue(forKey: worker)?.timer?.cancel()
+                let gone = state.workers.removeValue(forKey: worker)
+                gone?.timer?.cancel()
+                if let gone, gone.isLeaving, let error { noteExit(of: gone, error, &state) }
                 let actions = state.scheduler.workerEnded(worker)
                 // Kept for the task that it died of, if there is one.
                 let isBlamed = actions.contains { action in
@@ -54,8 +56,24 @@ extension PoolCore {
         case .setupFailed:
             let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
             state.withLock { $0.lastFailure = error }
+        case .leaving:
+            state.withLock { state in
+                state.workers[worker]?.isLeaving = true
+                watchExit(of: worker, &state)
+            }
+        case .exitFailed:
+            let error = message.content.map { decodeError($0, "an exit hook of \(name)") }
+            state.withLock { state in
+                guard let error, let gone = state.workers[worker] else { return }
+                noteExit(of: gone, error, &state)
+            }
         case .function, .forget, .run, .recall, .cancel, .stop: break
         }
+    }
+
+    func noteExit(of worker: WorkerState, _ error: any Error, _ state: inout State) {
+        if state.exitFailures.count == 100 { state.exitFailures.removeFirst() }
+        state.exitFailures.append(PoolExitFailure(worker: worker.name, error: error))
     }
 
     /// Whether a worker has grown too large or too old.

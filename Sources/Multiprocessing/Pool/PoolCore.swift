@@ -42,6 +42,8 @@ final class PoolCore: Sendable {
         let start = ContinuousClock.now
         var functions: Set<Int> = []
         var timer: Task<Void, Never>?
+        /// Whether its exit hook runs.
+        var isLeaving = false
     }
 
     struct State {
@@ -58,6 +60,7 @@ final class PoolCore: Sendable {
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?
+        var exitFailures: [PoolExitFailure] = []
     }
 
     let state: Mutex<State>
@@ -65,6 +68,7 @@ final class PoolCore: Sendable {
     let name: String
     /// What a task that is to end has to do so by itself.
     let grace: Duration
+    let exitTimeout: Duration
     /// When workers are replaced: bytes of resident memory, and time.
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
     /// Set when every task is resolved and every worker is gone.
@@ -72,6 +76,7 @@ final class PoolCore: Sendable {
 
     init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
         grace = options.grace
+        exitTimeout = options.exitTimeout
         name = options.name
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
         state = Mutex(State(scheduler: PoolScheduler(configuration)))

@@ -18,6 +18,8 @@ public struct PoolOptions: Sendable {
     ///
     /// Its Swift task is cancelled in the worker at once. Zero, the default, waits for nothing.
     public var grace: Duration = .zero
+    /// What an exit hook has to end, when a worker leaves; the worker is then ended without it. See ``StatefulPool``.
+    public var exitTimeout: Duration = .seconds(10)
     /// What the workers are.
     public var backend = Backend.processes
 

@@ -4,7 +4,8 @@ internal import Synchronization
 /// Workers that are processes of this machine, each joined to its pool by a connection.
 struct ProcessTransport: WorkerTransport {
     var options: ProcessOptions
-    var initializer: @Sendable () throws -> Void
+    var setup: WorkerSetup
+    var exitTimeout: Duration
     var fileID: StaticString
     var line: UInt
 
@@ -29,8 +30,9 @@ struct ProcessTransport: WorkerTransport {
             let (ours, theirs) = try Connection.pair()
             defer { theirs.close() }
             connection = ours
-            child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [initializer] in
-                try await PoolWorker.serve(theirs, initializer)
+            child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) {
+                [setup, exitTimeout] in
+                try await PoolWorker.serve(theirs, setup, exitTimeout)
             }
             try child.start(printsErrors: false)
         } catch {
@@ -181,15 +183,17 @@ private final class ProcessLink: WorkerLink {
 
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
-    static func serve(_ connection: Connection, _ initializer: @Sendable () throws -> Void) async throws {
+    static func serve(_ connection: Connection, _ setup: WorkerSetup, _ exitTimeout: Duration) async throws {
+        let context: any WorkerContext
         do {
-            try initializer()
+            context = try await setup()
         } catch {
             let content = TravellingBytes(ErrorCoding.encode(error))
             try await connection.send(PoolMessage(kind: .setupFailed, content: content))
             throw error
         }
-        let done = OneShot<Void>()
+        /// True when the pool let go of the worker, false when the pool is gone.
+        let done = OneShot<Bool>()
         let worker = PoolWorker(
             send: { message in
                 do {
@@ -198,13 +202,14 @@ extension PoolWorker {
                     // Without its pool a worker has nothing to say to anybody; it is about to end.
                 }
             },
-            leave: { done.set(()) }
+            leave: { done.set(true) }
         )
+        worker.setUp(context)
         try Thread.detach(named: "mp-pool-reader") {
             while let message = try? connection.receive(PoolMessage.self) { worker.receive(message) }
-            done.set(())
+            done.set(false)
         }
         try await connection.send(PoolMessage(kind: .ready))
-        _ = try await done.wait(timeout: nil)
+        if try await done.wait(timeout: nil) == true { await worker.leave(within: exitTimeout) }
     }
 }
