@@ -14,10 +14,12 @@ extension PoolCore {
                     state.endings[worker] = error
                     state.lastFailure = error
                 }
+                // Before anything else: what it had begun is what it died of.
+                let begun = noteBegun(by: worker, &state)
                 let gone = state.workers.removeValue(forKey: worker)
                 gone?.timer?.cancel()
                 if let gone, gone.isLeaving, let error { noteExit(of: gone, error, &state) }
-                let actions = state.scheduler.workerEnded(worker)
+                let actions = begun + state.scheduler.workerEnded(worker)
                 // Kept for the task that it died of, if there is one.
                 let isBlamed = actions.contains { action in
                     if case .resolve(_, .crashed(worker)) = action { true } else { false }
@@ -43,6 +45,9 @@ extension PoolCore {
                 frontChanged(of: worker, &state)
                 return actions
             }
+        case .partialResult:
+            let take = state.withLock { $0.work[message.task]?.partialResult }
+            if let content = message.content { take?(content) }
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
@@ -76,6 +81,17 @@ extension PoolCore {
         state.exitFailures.append(PoolExitFailure(worker: worker.name, error: error))
     }
 
+    /// Takes note of the task that a worker has begun, and of how far it is with its items, where it tells by other means than messages.
+    func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
+        guard let link = state.workers[worker]?.link else { return [] }
+        var actions: [PoolScheduler.Action] = []
+        if let task = link.begun { actions = state.scheduler.taskBegan(task, by: worker) }
+        if let task = state.scheduler.task(of: worker), state.work[task]?.items != nil {
+            state.positions[task] = link.position(in: task)
+        }
+        return actions
+    }
+
     /// Whether a worker has grown too large or too old.
     func isWorn(_ worker: Int) -> Bool {
         guard memoryPerWorker != nil || timePerWorker != nil else { return false }
@@ -92,6 +108,6 @@ extension PoolCore {
     }
 
     func decodeError(_ content: TravellingBytes, _ who: String) -> any Error {
-        content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: who, pid: 0) }
+        content.withBytes { ErrorCoding.decode($0, process: who, pid: 0) }
     }
 }

@@ -23,25 +23,32 @@ extension PoolCore {
         _ state: inout State
     ) -> Outcome {
         let result = state.results.removeValue(forKey: task)
+        let position = state.positions.removeValue(forKey: task)
+        let name = work.description(at: position)
         switch resolution {
         case .finished:
-            return result ?? .failure(PoolError(.terminated, "\(work.name) left no result"))
+            return result ?? .failure(PoolError(.terminated, "\(name) left no result"))
         case .crashed(let worker):
-            return .failure(
-                Self.naming(work.name, state.endings.removeValue(forKey: worker))
-                    ?? PoolError(.workersFail, "The worker that ran \(work.name) left without a result")
-            )
+            let error =
+                Self.naming(name, state.endings.removeValue(forKey: worker))
+                ?? PoolError(.workersFail, "The worker that ran \(name) left without a result")
+            return lost(error, work, position, isDeath: true)
         case .cancelled:
-            return .failure(PoolError(.cancelled, "\(work.name) was cancelled"))
+            return .failure(PoolError(.cancelled, "\(name) was cancelled"))
         case .expired:
-            return .failure(
-                PoolError(.timedOut, "\(work.name) took longer than \(work.timeout ?? .zero); its worker was ended")
-            )
+            let error = PoolError(.timedOut, "\(name) took longer than \(work.timeout ?? .zero); its worker was ended")
+            return lost(error, work, position, isDeath: false)
         case .abandoned where state.scheduler.hasGivenUp:
             return .failure(gaveUp(state))
         case .abandoned:
-            return .failure(PoolError(.terminated, "\(name) was terminated before \(work.name) was done"))
+            return .failure(PoolError(.terminated, "\(self.name) was terminated before \(name) was done"))
         }
+    }
+
+    /// What is over many items goes on without the one that it failed at, if its user wants that.
+    private func lost(_ error: any Error, _ work: Work, _ position: ChunkPosition?, isDeath: Bool) -> Outcome {
+        work.items == nil
+            ? .failure(error) : .lost(Loss(error: error, position: position, isDeath: isDeath))
     }
 
     func gaveUp(_ state: State) -> PoolError {

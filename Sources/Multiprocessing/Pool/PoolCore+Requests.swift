@@ -7,8 +7,9 @@ extension PoolCore {
     func begin() { update { $0.scheduler.begin() } }
     func close(cancellingWaiting: Bool) {
         update { state in
-            let cancelled = cancellingWaiting ? state.scheduler.withdrawWaiting() : []
-            return cancelled + state.scheduler.close()
+            guard cancellingWaiting else { return state.scheduler.close() }
+            let begun = state.workers.keys.sorted().flatMap { noteBegun(by: $0, &state) }
+            return begun + state.scheduler.withdrawWaiting() + state.scheduler.close()
         }
     }
     func terminate() { update { $0.scheduler.terminate() } }
@@ -20,7 +21,12 @@ extension PoolCore {
     var exitFailures: [PoolExitFailure] { state.withLock { $0.exitFailures } }
 
     /// Whether a worker has begun the task.
-    func hasBegun(_ task: Int) -> Bool { state.withLock { $0.scheduler.hasBegun(task) } }
+    func hasBegun(_ task: Int) -> Bool {
+        state.withLock { state in
+            guard let worker = state.scheduler.worker(of: task) else { return false }
+            return state.scheduler.hasBegun(task) || state.workers[worker]?.link.begun == task
+        }
+    }
 
     var isOpen: Bool { state.withLock { $0.scheduler.isOpen } }
 
@@ -29,6 +35,7 @@ extension PoolCore {
     }
 
     var snapshot: PoolSnapshot {
+        update { state in state.workers.keys.sorted().flatMap { noteBegun(by: $0, &state) } }
         var snapshot = state.withLock { state in
             let workers = state.workers.sorted { $0.key < $1.key }.compactMap { id, worker in
                 state.scheduler.status(of: id).map { status in
@@ -36,7 +43,7 @@ extension PoolCore {
                         name: worker.name,
                         processIdentifier: worker.link.processIdentifier,
                         state: status.state,
-                        task: status.task.flatMap { state.work[$0]?.name },
+                        task: status.task.flatMap { state.work[$0]?.description() },
                         finishedTasks: status.finished,
                         age: ContinuousClock.now - worker.start
                     )
@@ -96,10 +103,13 @@ extension PoolCore {
 
     func cancel(_ task: Int) {
         update { state in
-            let worker = state.scheduler.worker(of: task)
+            guard let worker = state.scheduler.worker(of: task) else {
+                return state.scheduler.withdraw(task, as: .cancelled)
+            }
+            let begun = noteBegun(by: worker, &state)
             let actions = state.scheduler.withdraw(task, as: .cancelled)
-            if let worker { frontChanged(of: worker, &state) }
-            return actions
+            frontChanged(of: worker, &state)
+            return begun + actions
         }
     }
 }

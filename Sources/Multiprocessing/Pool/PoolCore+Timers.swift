@@ -24,7 +24,10 @@ extension PoolCore {
             try? await Task.sleep(for: timeout)
             guard !Task.isCancelled, let self else { return }
             // Does nothing if it has finished while this was on its way.
-            self.update { $0.scheduler.expire(task, by: worker) }
+            self.update { state in
+                let begun = self.noteBegun(by: worker, &state)
+                return begun + state.scheduler.expire(task, by: worker)
+            }
         }
     }
 

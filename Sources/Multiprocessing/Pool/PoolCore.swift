@@ -17,8 +17,39 @@ final class PoolCore: Sendable {
         /// What it may take from the moment it begins.
         var timeout: Duration?
         var retries: Int
+        /// What errors and reports call it.
         var name: String
+        /// Which items of a map it is about.
+        var items: Range<Int>?
         var completion: @Sendable (Outcome) -> Void
+        /// Called with values of some of its items, before it is resolved.
+        var partialResult: (@Sendable (TravellingBytes) -> Void)?
+
+        init(
+            function: Int,
+            content: TravellingBytes,
+            timeout: Duration?,
+            retries: Int,
+            name: String,
+            completion: @escaping @Sendable (Outcome) -> Void
+        ) {
+            self.function = function
+            self.content = content
+            self.timeout = timeout
+            self.retries = retries
+            self.name = name
+            self.completion = completion
+        }
+
+        /// Its name, with the item that it is about, or those.
+        func description(at position: ChunkPosition? = nil) -> String {
+            guard let items else { return name }
+            if case .item(let place)? = position, place < items.count {
+                return "item \(items.lowerBound + place) of \(name)"
+            }
+            if items.count == 1 { return "item \(items.lowerBound) of \(name)" }
+            return "items \(items.lowerBound) to \(items.upperBound - 1) of \(name)"
+        }
     }
 
     enum Outcome: Sendable {
@@ -27,6 +58,17 @@ final class PoolCore: Sendable {
         /// What the task threw, encoded: the user's code that decodes it is not to run on the pool's threads.
         case thrown(TravellingBytes, worker: String)
         case failure(any Error)
+        /// A worker ended before it was done with the task's items.
+        case lost(Loss)
+    }
+
+    /// How a worker came to end in the middle of a task over many items.
+    struct Loss: Sendable {
+        var error: any Error
+        /// How far it was; nil if that is not known.
+        var position: ChunkPosition?
+        /// Whether it died of it; otherwise it was ended, for the time that it took.
+        var isDeath: Bool
     }
 
     /// What is to be carried out.
@@ -54,6 +96,8 @@ final class PoolCore: Sendable {
         /// Why workers ended, and results that arrived: until the scheduler's resolution is carried out.
         var endings: [Int: any Error] = [:]
         var results: [Int: Outcome] = [:]
+        /// How far workers were in tasks over many items that they did not finish.
+        var positions: [Int: ChunkPosition] = [:]
         /// A slice, because that gives up its first element at no cost.
         var line: ArraySlice<Step> = []
         var isCarryingOut = false

@@ -1,7 +1,7 @@
 /// What goes wrong with a pool short of its tasks failing.
 ///
 /// Two errors are equal when their codes are. The rest is for the reader.
-public struct PoolError: Error, Hashable, Sendable, Codable, CustomStringConvertible {
+public struct PoolError: IndexedError, Hashable, Sendable, Codable, CustomStringConvertible {
     /// What kind of failure it is; more may be added.
     public struct Code: Hashable, Sendable, Codable, CustomStringConvertible {
         private enum Kind: String, Hashable, Codable {
@@ -36,6 +36,8 @@ public struct PoolError: Error, Hashable, Sendable, Codable, CustomStringConvert
     public var code: Code
     /// What happened, in words.
     public var message: String
+    /// The item of a map that it is about; nil if there is none, or it is not known.
+    public var item: Int?
 
     init(_ code: Code, _ message: String) {
         self.code = code

@@ -62,7 +62,7 @@ public final class PoolTask<Value: Sendable>: Sendable {
         case nil: id.value.map(core.hasBegun) == true ? .running : .waiting
         case .value?: .finished
         case .failure(let error as PoolError)? where error.code == .cancelled: .cancelled
-        case .thrown?, .failure?: .failed
+        case .thrown?, .failure?, .lost?: .failed
         }
     }
 
@@ -169,11 +169,12 @@ extension PoolCore.Outcome {
     func decoded<Value>(as type: Value.Type = Value.self) throws -> Value {
         switch self {
         case .failure(let error): throw error
+        case .lost(let loss): throw loss.error
         case .thrown(let content, let worker):
-            throw content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
+            throw content.withBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
         case .value(let content, _):
-            do throws(ClosureError) {
-                return try Job.decodeResult(content.pieces, as: Value.self)
+            do {
+                return try content.decoded()
             } catch {
                 throw PoolError(.cannotTravel, "A result could not be decoded: \(error)")
             }

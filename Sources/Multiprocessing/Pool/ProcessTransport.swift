@@ -10,10 +10,11 @@ struct ProcessTransport: WorkerTransport {
     var line: UInt
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
-        let link = ProcessLink(report)
+        let place = try? WorkerPlace()
+        let link = ProcessLink(report, place)
         do {
             // A start can take milliseconds, and reading waits without end: both are the thread's.
-            try Thread.detach(named: "mp-pool") { [self] in live(link, name, report) }
+            try Thread.detach(named: "mp-pool") { [self] in live(link, name, place, report) }
         } catch {
             let failure = ProcessError(.startFailed, "No thread for \(name)", errno: error)
             // Reported from elsewhere: the caller is in the middle of something.
@@ -23,7 +24,12 @@ struct ProcessTransport: WorkerTransport {
     }
 
     /// The whole life of a worker, as its thread in the pool's process sees it.
-    private func live(_ link: ProcessLink, _ name: String, _ report: @Sendable (WorkerEvent) -> Void) {
+    private func live(
+        _ link: ProcessLink,
+        _ name: String,
+        _ place: WorkerPlace?,
+        _ report: @Sendable (WorkerEvent) -> Void
+    ) {
         let child: ChildProcess<Void>
         let connection: Connection
         do {
@@ -32,7 +38,7 @@ struct ProcessTransport: WorkerTransport {
             connection = ours
             child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) {
                 [setup, exitTimeout] in
-                try await PoolWorker.serve(theirs, setup, exitTimeout)
+                try await PoolWorker.serve(theirs, place, setup, exitTimeout)
             }
             try child.start(printsErrors: false)
         } catch {
@@ -58,7 +64,7 @@ struct ProcessTransport: WorkerTransport {
         var limit: Duration = .seconds(1)
         while true {
             do {
-                return try connection.receive(PoolMessage.self, timeout: limit)
+                return try PoolMessage.received(from: connection, timeout: limit)
             } catch let error as SharedStateError where error.code == .timedOut && limit > .zero {
                 // What it sent before it ended is still there.
                 if !child.isAlive { limit = .zero }
@@ -93,9 +99,11 @@ private final class ProcessLink: WorkerLink {
 
     private let state = Mutex(State())
     private let report: @Sendable (WorkerEvent) -> Void
+    private let place: WorkerPlace?
 
-    init(_ report: @escaping @Sendable (WorkerEvent) -> Void) {
+    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ place: WorkerPlace?) {
         self.report = report
+        self.place = place
     }
 
     func join(_ child: ChildProcess<Void>, _ connection: Connection) {
@@ -137,7 +145,7 @@ private final class ProcessLink: WorkerLink {
     private func sendAll(patience: Duration) -> Bool {
         while let (message, connection) = nextToSend() {
             do {
-                try connection.send(message, timeout: patience)
+                try message.send(over: connection, timeout: patience)
             } catch let error as SharedStateError where error.code == .timedOut {
                 state.withLock { $0.outbox.insert(message, at: $0.outbox.startIndex) }
                 return false
@@ -179,25 +187,35 @@ private final class ProcessLink: WorkerLink {
     }
 
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
+
+    var begun: Int? { place?.task }
+    func position(in task: Int) -> ChunkPosition? { place?.position(in: task) }
 }
 
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
-    static func serve(_ connection: Connection, _ setup: WorkerSetup, _ exitTimeout: Duration) async throws {
+    static func serve(
+        _ connection: Connection,
+        _ place: WorkerPlace?,
+        _ setup: WorkerSetup,
+        _ exitTimeout: Duration
+    ) async throws {
         let context: any WorkerContext
         do {
             context = try await setup()
         } catch {
             let content = TravellingBytes(ErrorCoding.encode(error))
-            try await connection.send(PoolMessage(kind: .setupFailed, content: content))
+            try PoolMessage(kind: .setupFailed, content: content).send(over: connection)
             throw error
         }
         /// True when the pool let go of the worker, false when the pool is gone.
         let done = OneShot<Bool>()
         let worker = PoolWorker(
+            isDriven: true,
+            place: place,
             send: { message in
                 do {
-                    try connection.send(message)
+                    try message.send(over: connection)
                 } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
                     // Without its pool a worker has nothing to say to anybody; it is about to end.
                 }
@@ -205,11 +223,8 @@ extension PoolWorker {
             leave: { done.set(true) }
         )
         worker.setUp(context)
-        try Thread.detach(named: "mp-pool-reader") {
-            while let message = try? connection.receive(PoolMessage.self) { worker.receive(message) }
-            done.set(false)
-        }
-        try await connection.send(PoolMessage(kind: .ready))
+        try WorkerDriver(connection, worker) { done.set(false) }.start()
+        try PoolMessage(kind: .ready).send(over: connection)
         if try await done.wait(timeout: nil) == true { await worker.leave(within: exitTimeout) }
     }
 }

@@ -17,7 +17,7 @@ extension StatefulPool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (inout State, repeat each Argument) throws -> Value
     ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -39,7 +39,7 @@ extension StatefulPool {
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (inout State, repeat each Argument) async throws -> Value
     ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -62,7 +62,7 @@ extension StatefulPool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (inout State, repeat each Argument) throws -> Value
     ) throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -86,7 +86,7 @@ extension StatefulPool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (inout State, repeat each Argument) throws -> Value
     ) throws -> PoolResults<Tuples, Value> where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "starImap", goesOn: true)
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -110,7 +110,7 @@ extension StatefulPool {
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (inout State, repeat each Argument) async throws -> Value
     ) throws -> PoolResults<Tuples, Value> where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "starImap", goesOn: true)
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,

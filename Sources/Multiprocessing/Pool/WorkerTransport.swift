@@ -17,6 +17,16 @@ protocol WorkerLink: Sendable {
     func kill()
     /// The worker's process, once it has one.
     var processIdentifier: Int32? { get }
+    /// The task that the worker has begun last, as it noted at a place that it shares with its pool; nil if it has none, and tells by
+    /// messages instead. It stays there when the worker has died.
+    var begun: Int? { get }
+    /// How far the worker is, or was when it ended, in a task over many items; nil if that cannot be told from here.
+    func position(in task: Int) -> ChunkPosition?
+}
+
+extension WorkerLink {
+    var begun: Int? { nil }
+    func position(in task: Int) -> ChunkPosition? { nil }
 }
 
 enum WorkerEvent: Sendable {

@@ -6,12 +6,14 @@ struct SynchronousMappingBody<Result: Codable & Sendable, each Argument>: Functi
     let function: @Sendable (repeat each Argument) throws -> Result
 
     func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces {
-        var results = MappingResults<Result>(count: try arguments.value(Int.self))
-        while results.wantsMore {
+        let count = try arguments.value(Int.self)
+        var chunk = ChunkRun<Result>()
+        for _ in 0..<count {
+            chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { results.add(try function(repeat each item)) } catch { results.fail(error) }
+            do { chunk.add(try function(repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
         }
-        return try results.encoded()
+        return try ResultCoding.encode(chunk.end())
     }
     static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
 }
@@ -22,12 +24,14 @@ struct AsynchronousMappingBody<Result: Codable & Sendable, each Argument: Sendab
     static var isAsync: Bool { true }
     func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces { throw Self.mustSuspend }
     func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces {
-        var results = MappingResults<Result>(count: try arguments.value(Int.self))
-        while results.wantsMore {
+        let count = try arguments.value(Int.self)
+        var chunk = ChunkRun<Result>()
+        for _ in 0..<count {
+            chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { results.add(try await function(repeat each item)) } catch { results.fail(error) }
+            do { chunk.add(try await function(repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
         }
-        return try results.encoded()
+        return try ResultCoding.encode(chunk.end())
     }
     static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
 }
@@ -47,12 +51,14 @@ struct SynchronousLeadingMappingBody<Leading: LeadingArgument, Result: Codable &
 
     func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces {
         let leading = Leading.current
-        var results = MappingResults<Result>(count: try arguments.value(Int.self))
-        while results.wantsMore {
+        let count = try arguments.value(Int.self)
+        var chunk = ChunkRun<Result>()
+        for _ in 0..<count {
+            chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { results.add(try function(&leading.value, repeat each item)) } catch { results.fail(error) }
+            do { chunk.add(try function(&leading.value, repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
         }
-        return try results.encoded()
+        return try ResultCoding.encode(chunk.end())
     }
     static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
 }
@@ -65,12 +71,14 @@ struct AsynchronousLeadingMappingBody<Leading: LeadingArgument, Result: Codable 
     static var isAsync: Bool { true }
     func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces { throw Self.mustSuspend }
     func call(_ arguments: inout ClosureReader) async throws -> EncodedPieces {
-        var results = MappingResults<Result>(count: try arguments.value(Int.self))
-        while results.wantsMore {
+        let count = try arguments.value(Int.self)
+        var chunk = ChunkRun<Result>()
+        for _ in 0..<count {
+            chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { results.add(try await call(repeat each item)) } catch { results.fail(error) }
+            do { chunk.add(try await call(repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
         }
-        return try results.encoded()
+        return try ResultCoding.encode(chunk.end())
     }
 
     /// Where the function runs, which the value must not leave.
@@ -79,34 +87,4 @@ struct AsynchronousLeadingMappingBody<Leading: LeadingArgument, Result: Codable 
         return try await function(&leading.value, repeat each argument)
     }
     static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
-}
-
-/// The results of the calls so far.
-private struct MappingResults<Value: Codable & Sendable> {
-    private let count: Int
-    private var values: [Value] = []
-    private var error: [UInt8]?
-
-    init(count: Int) {
-        self.count = count
-    }
-
-    var wantsMore: Bool { values.count < count && error == nil }
-    mutating func add(_ value: Value) { values.append(value) }
-    mutating func fail(_ error: any Error) { self.error = ErrorBox.encode(error) }
-    func encoded() throws -> EncodedPieces { try ResultCoding.encode(ChunkResult(values: values, error: error)) }
-}
-
-/// What calling a function for many items came to: the values up to the first item for which it threw, and that error, boxed.
-public struct ChunkResult<Value: Codable & Sendable>: Codable, Sendable {
-    /// The values, in the order of the items.
-    public var values: [Value]
-    /// What ``ErrorBox/encode(_:)`` made of the error; nil if there was none.
-    public var error: [UInt8]?
-
-    /// A result.
-    public init(values: [Value], error: [UInt8]?) {
-        self.values = values
-        self.error = error
-    }
 }

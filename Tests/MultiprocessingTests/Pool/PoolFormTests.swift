@@ -175,7 +175,7 @@ extension ProcessTests {
                         return number
                     }
                 }
-                #expect(crash?.task == "item 3")
+                #expect(crash?.item == 3)
                 try await check(pool: .invalidArgument) { try await pool.starMap(pairs, chunkSize: 0) { $0 + $1 } }
             }
         }
