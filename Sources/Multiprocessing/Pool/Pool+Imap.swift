@@ -98,7 +98,13 @@ public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>
     }
 
     func makeCursor() -> ResultCursor<ChunkStream<Items.Element, Value>> {
-        let stream = ChunkStream<Items.Element, Value>(pool, items, settings: settings, function: function, encode: encode)
+        let stream = ChunkStream<Items.Element, Value>(
+            pool,
+            items,
+            settings: settings,
+            function: function,
+            encode: encode
+        )
         return ResultCursor(stream, isOrdered: isOrdered)
     }
 }

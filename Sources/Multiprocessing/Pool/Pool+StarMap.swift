@@ -71,7 +71,16 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (repeat each Argument) throws -> Value
     ) throws -> PoolResults<Tuples, Value> where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "starImap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            retries,
+            fileID,
+            line,
+            call: "starImap",
+            goesOn: true
+        )
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
@@ -90,7 +99,16 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Value
     ) throws -> PoolResults<Tuples, Value> where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "starImap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            retries,
+            fileID,
+            line,
+            call: "starImap",
+            goesOn: true
+        )
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(asynchronous: transform, fileID: settings.fileID, line: settings.line)
         }

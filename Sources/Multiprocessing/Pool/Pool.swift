@@ -11,7 +11,8 @@ internal import MultiprocessingWire
 /// A worker that dies fails the task that it was running and no other: that one throws ``ProcessCrash``, the worker is
 /// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool.
 ///
-/// A pool that is dropped is terminated, unless it was closed: then its tasks are still done.
+/// A pool that is dropped is terminated, unless it was closed: then its tasks are still done. Tasks that are lost that way are
+/// counted in a line on standard error.
 ///
 /// Python: `multiprocessing.Pool`, `concurrent.futures.ProcessPoolExecutor`.
 public class Pool: @unchecked Sendable {
@@ -89,7 +90,14 @@ public class Pool: @unchecked Sendable {
     }
 
     deinit {
-        if core.isOpen { core.terminate() }
+        guard core.isOpen else { return }
+        let lost = core.unresolvedCount
+        core.terminate()
+        guard lost > 0 else { return }
+        // Whoever waits for one of them gets an error; perhaps nobody does.
+        var text =
+            "\(options.name) was dropped with \(lost) tasks that are not done, which are terminated: close it before, or use withPool\n"
+        text.withUTF8 { StandardError.write(UnsafeRawBufferPointer($0)) }
     }
 
     // MARK: Looking

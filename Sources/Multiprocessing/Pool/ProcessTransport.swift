@@ -6,15 +6,19 @@ struct ProcessTransport: WorkerTransport {
     var options: ProcessOptions
     var setup: WorkerSetup
     var exitTimeout: Duration
+    /// Where the workers' lines go; nil if their streams are as the options say.
+    var output: OutputDelivery?
+    var placement: WorkerPlacement?
     var fileID: StaticString
     var line: UInt
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
         let place = try? WorkerPlace()
-        let link = ProcessLink(report, place)
+        let seat = placement?.take()
+        let link = ProcessLink(report, place, seat)
         do {
             // A start can take milliseconds, and reading waits without end: both are the thread's.
-            try Thread.detach(named: "mp-pool") { [self] in live(link, name, place, report) }
+            try Thread.detach(named: "mp-pool") { [self] in live(link, seat, name, place, report) }
         } catch {
             let failure = ProcessError(.startFailed, "No thread for \(name)", errno: error)
             // Reported from elsewhere: the caller is in the middle of something.
@@ -26,24 +30,42 @@ struct ProcessTransport: WorkerTransport {
     /// The whole life of a worker, as its thread in the pool's process sees it.
     private func live(
         _ link: ProcessLink,
+        _ seat: WorkerPlacement.Seat?,
         _ name: String,
         _ place: WorkerPlace?,
         _ report: @Sendable (WorkerEvent) -> Void
     ) {
+        let error = serve(link, options(of: name, on: seat?.processor), name, place, report)
+        // Before its end is known: the worker that replaces it is to take its place.
+        seat?.giveBack()
+        report(.ended(error))
+    }
+
+    /// Starts a worker and reports what it says until it has ended; why it ended, if not by itself.
+    private func serve(
+        _ link: ProcessLink,
+        _ options: ProcessOptions,
+        _ name: String,
+        _ place: WorkerPlace?,
+        _ report: @Sendable (WorkerEvent) -> Void
+    ) -> (any Error)? {
         let child: ChildProcess<Void>
         let connection: Connection
         do {
             let (ours, theirs) = try Connection.pair()
             defer { theirs.close() }
             connection = ours
-            child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) {
-                [setup, exitTimeout] in
-                try await PoolWorker.serve(theirs, place, setup, exitTimeout)
+            let settings = WorkerSettings(
+                exitTimeout: exitTimeout,
+                buffersByLine: output != nil,
+                niceness: options.niceness
+            )
+            child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [setup] in
+                try await PoolWorker.serve(theirs, place, setup, settings)
             }
             try child.start(printsErrors: false)
         } catch {
-            report(.ended(error))
-            return
+            return error
         }
         link.join(child, connection)
         while let message = Self.next(from: connection, child) { report(.message(message)) }
@@ -53,7 +75,21 @@ struct ProcessTransport: WorkerTransport {
             _ = try? child.join(timeout: .seconds(5))
         }
         connection.close()
-        report(.ended(failure(of: child)))
+        return failure(of: child)
+    }
+
+    private func options(of name: String, on processor: Int?) -> ProcessOptions {
+        var options = options
+        if let output {
+            options.standardOutput = .lines(WorkerStream(output, name, .standardOutput))
+            options.standardError = .lines(WorkerStream(output, name, .standardError))
+        }
+        if let processor { options.processorAffinity = [processor] }
+        return options
+    }
+
+    func finish(_ done: @escaping @Sendable () -> Void) {
+        if let output { output.whenDelivered(done) } else { done() }
     }
 
     /// The next message; nil when there will be none.
@@ -100,10 +136,16 @@ private final class ProcessLink: WorkerLink {
     private let state = Mutex(State())
     private let report: @Sendable (WorkerEvent) -> Void
     private let place: WorkerPlace?
+    private let seat: WorkerPlacement.Seat?
 
-    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ place: WorkerPlace?) {
+    init(
+        _ report: @escaping @Sendable (WorkerEvent) -> Void,
+        _ place: WorkerPlace?,
+        _ seat: WorkerPlacement.Seat?
+    ) {
         self.report = report
         self.place = place
+        self.seat = seat
     }
 
     func join(_ child: ChildProcess<Void>, _ connection: Connection) {
@@ -120,6 +162,8 @@ private final class ProcessLink: WorkerLink {
     private static let patience: Duration = .seconds(10)
 
     func send(_ message: PoolMessage) {
+        // What replaces a worker that is to leave may come up before it is gone.
+        if message.kind == .stop { seat?.giveBack() }
         state.withLock { $0.outbox.append(message) }
         sendWaiting()
     }
@@ -179,6 +223,7 @@ private final class ProcessLink: WorkerLink {
     }
 
     func kill() {
+        seat?.giveBack()
         let child = state.withLock { state in
             state.isKilled = true
             return state.child
@@ -192,14 +237,24 @@ private final class ProcessLink: WorkerLink {
     func position(in task: Int) -> ChunkPosition? { place?.position(in: task) }
 }
 
+/// What a worker process is told besides its set-up.
+struct WorkerSettings: Codable, Sendable {
+    var exitTimeout: Duration
+    /// Whether what is printed is to be written at the end of each line.
+    var buffersByLine: Bool
+    /// The niceness of the thread that runs synchronous tasks.
+    var niceness: Int?
+}
+
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
     static func serve(
         _ connection: Connection,
         _ place: WorkerPlace?,
         _ setup: WorkerSetup,
-        _ exitTimeout: Duration
+        _ settings: WorkerSettings
     ) async throws {
+        if settings.buffersByLine { ThisProcess.bufferOutputByLine() }
         let context: any WorkerContext
         do {
             context = try await setup()
@@ -223,8 +278,8 @@ extension PoolWorker {
             leave: { done.set(true) }
         )
         worker.setUp(context)
-        try WorkerDriver(connection, worker) { done.set(false) }.start()
+        try WorkerDriver(connection, worker) { done.set(false) }.start(niceness: settings.niceness)
         try PoolMessage(kind: .ready).send(over: connection)
-        if try await done.wait(timeout: nil) == true { await worker.leave(within: exitTimeout) }
+        if try await done.wait(timeout: nil) == true { await worker.leave(within: settings.exitTimeout) }
     }
 }

@@ -86,7 +86,16 @@ extension StatefulPool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (inout State, repeat each Argument) throws -> Value
     ) throws -> PoolResults<Tuples, Value> where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "starImap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            retries,
+            fileID,
+            line,
+            call: "starImap",
+            goesOn: true
+        )
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -110,7 +119,16 @@ extension StatefulPool {
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (inout State, repeat each Argument) async throws -> Value
     ) throws -> PoolResults<Tuples, Value> where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "starImap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            retries,
+            fileID,
+            line,
+            call: "starImap",
+            goesOn: true
+        )
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,

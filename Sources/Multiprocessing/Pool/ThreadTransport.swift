@@ -98,10 +98,19 @@ extension PoolOptions {
         case .processes:
             var process = process
             process.isDaemon = process.isDaemon ?? true
+            var delivery: OutputDelivery?
+            switch output.kind {
+            case .inherited: break
+            case .discarded: (process.standardOutput, process.standardError) = (.null, .lines(nil))
+            case .tagged: delivery = .tagged()
+            case .lines(let body): delivery = OutputDelivery(body)
+            }
             return ProcessTransport(
                 options: process,
                 setup: setup,
                 exitTimeout: exitTimeout,
+                output: delivery,
+                placement: WorkerPlacement(affinity, process.processorAffinity),
                 fileID: fileID,
                 line: line
             )
