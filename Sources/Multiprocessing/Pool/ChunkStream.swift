@@ -14,7 +14,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
 
     private let pool: Pool
     private let function: Int
-    private let nextItem: () -> Item?
+    private let input: ItemReader<Item>
     private let encode: ([Item]) throws(ClosureError) -> EncodedPieces
     private let settings: MapSettings
     /// How many items are left, if that is known.
@@ -37,9 +37,8 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         encode: @escaping ([Item]) throws(ClosureError) -> EncodedPieces
     ) {
         self.encode = encode
-        var iterator = items.makeIterator()
         self.pool = pool
-        nextItem = { iterator.next() }
+        input = ItemReader(items)
         remaining = (items as? any Collection).map { $0.count }
         self.settings = settings
         ledger = ChunkLedger(settings, pool: pool.options.name)
@@ -55,17 +54,10 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
 
     /// Submits chunks until enough are under way.
     private func fill() throws {
-        while !inputEnded, ledger.count < settings.lookAhead ?? 2 * pool.processCount + 2 {
+        while !inputEnded, ledger.count < settings.lookAhead ?? pool.core.comfortableCount {
             let size = settings.chunkSize ?? sizer.next(remaining: remaining, workers: pool.processCount)
-            var items: [Item] = []
-            items.reserveCapacity(min(size, 4096))
-            while items.count < size {
-                guard let item = nextItem() else {
-                    inputEnded = true
-                    break
-                }
-                items.append(item)
-            }
+            let items = input.next(size)
+            inputEnded = items.count < size
             remaining = remaining.map { max(0, $0 - items.count) }
             guard !items.isEmpty else { continue }
             try submit(Chunk(start: nextIndex, items: items))
@@ -129,11 +121,7 @@ enum ChunkFunction {
     ) throws -> EncodedPieces {
         let run: @Sendable ([Item]) throws -> ChunkResult<Value> = { items in
             var chunk = ChunkRun<Value>()
-            for item in items {
-                chunk.begin()
-                do { chunk.add(try transform(item)) } catch { return chunk.end(error) }
-            }
-            return chunk.end()
+            return chunk.run(items, transform)
         }
         return try travelling { () throws(ClosureError) in
             try Job.encode(body: run, fileID: settings.fileID, line: settings.line)

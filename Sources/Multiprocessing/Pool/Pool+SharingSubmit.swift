@@ -7,18 +7,27 @@ extension Pool {
     public func submit<Shared: Codable & Sendable, Value: Sendable>(
         sharing shared: Shared,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ body: @escaping @Sendable (Shared) throws -> Value
     ) throws -> PoolTask<Value> {
-        try submit(timeout: timeout, retries: retries, fileID: fileID, line: line, Sharing.bound(shared, body))
+        try submit(
+            timeout: timeout,
+            memoryLimit: memoryLimit,
+            retries: retries,
+            fileID: fileID,
+            line: line,
+            Sharing.bound(shared, body)
+        )
     }
 
     /// Gives the pool an asynchronous task that uses a value that is sent along, and returns at once.
     public func submit<Shared: Codable & Sendable, Value: Sendable>(
         sharing shared: Shared,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -26,6 +35,7 @@ extension Pool {
     ) throws -> PoolTask<Value> {
         try submit(
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -37,18 +47,27 @@ extension Pool {
     public func apply<Shared: Codable & Sendable, Value: Sendable>(
         sharing shared: Shared,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ body: @escaping @Sendable (Shared) throws -> Value
     ) async throws -> Value {
-        try await apply(timeout: timeout, retries: retries, fileID: fileID, line: line, Sharing.bound(shared, body))
+        try await apply(
+            timeout: timeout,
+            memoryLimit: memoryLimit,
+            retries: retries,
+            fileID: fileID,
+            line: line,
+            Sharing.bound(shared, body)
+        )
     }
 
     /// Runs an asynchronous `body` that uses a value that is sent along, in a worker, and returns its value; suspends.
     public func apply<Shared: Codable & Sendable, Value: Sendable>(
         sharing shared: Shared,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -56,6 +75,7 @@ extension Pool {
     ) async throws -> Value {
         try await apply(
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -68,11 +88,19 @@ extension Pool {
     public func apply<Shared: Codable & Sendable, Value: Sendable>(
         sharing shared: Shared,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ body: @escaping @Sendable (Shared) throws -> Value
     ) throws -> Value {
-        try apply(timeout: timeout, retries: retries, fileID: fileID, line: line, Sharing.bound(shared, body))
+        try apply(
+            timeout: timeout,
+            memoryLimit: memoryLimit,
+            retries: retries,
+            fileID: fileID,
+            line: line,
+            Sharing.bound(shared, body)
+        )
     }
 }

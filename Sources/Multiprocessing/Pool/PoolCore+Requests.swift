@@ -1,3 +1,4 @@
+internal import MultiprocessingSystem
 internal import MultiprocessingWire
 internal import Synchronization
 
@@ -16,6 +17,10 @@ extension PoolCore {
     func resize(to size: Int) { update { $0.scheduler.resize(to: size) } }
 
     var size: Int { state.withLock { $0.scheduler.configuration.size } }
+    /// How many tasks there should be, so that no worker ever waits for one.
+    var comfortableCount: Int {
+        state.withLock { $0.scheduler.configuration.size * (1 + $0.scheduler.configuration.prefetch) + 2 }
+    }
     var unresolvedCount: Int { state.withLock { $0.scheduler.unresolvedCount } }
 
     var exitFailures: [PoolExitFailure] { state.withLock { $0.exitFailures } }
@@ -31,7 +36,10 @@ extension PoolCore {
     var isOpen: Bool { state.withLock { $0.scheduler.isOpen } }
 
     var processIdentifiers: [Int32] {
-        state.withLock { $0.workers.sorted { $0.key < $1.key }.compactMap(\.value.link.processIdentifier) }
+        state.withLock { state in
+            state.workers.sorted { $0.key < $1.key }.filter { !state.scheduler.isDying($0.key) }
+                .compactMap(\.value.link.processIdentifier)
+        }
     }
 
     var snapshot: PoolSnapshot {
@@ -56,8 +64,9 @@ extension PoolCore {
             )
         }
         for place in snapshot.workers.indices {
-            let pid = snapshot.workers[place].processIdentifier
-            snapshot.workers[place].residentMemory = pid.flatMap(ResidentMemory.bytes(of:))
+            let usage = snapshot.workers[place].processIdentifier.flatMap { ProcessUsage(of: $0) }
+            snapshot.workers[place].residentMemory = usage?.residentMemory
+            snapshot.workers[place].processorTime = usage?.processorTime
         }
         return snapshot
     }

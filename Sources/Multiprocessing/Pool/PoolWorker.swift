@@ -38,7 +38,7 @@ final class PoolWorker: Sendable {
     private let executor: (any TaskExecutor)?
     /// Whether ``runNext(on:)`` is called for each task.
     private let isDriven: Bool
-    /// Where to note the task and the item that are begun; nil is by messages, for nobody could read it when this process has died.
+    /// Where to note what is begun; nil if the pool could not look there: then it is sent a message.
     private let place: WorkerPlace?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
@@ -141,7 +141,6 @@ final class PoolWorker: Sendable {
         on executor: (any TaskExecutor)?,
         _ done: @escaping @Sendable () -> Void = {}
     ) -> Task<Void, Never> {
-        // Before anything of it happens.
         if let place {
             place.note(task: assignment.id)
         } else {
@@ -226,20 +225,22 @@ final class PoolWorker: Sendable {
             guard job.isAsync else { return try job.runSynchronously() }
             return try await elsewhere { try await job.run() }
         }
-        let (id, place, send) = (assignment.id, place, send)
-        let reporter = ChunkReporter(
-            begin: { place?.note(item: $0) },
-            send: { try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0))) }
-        )
-        return try await ChunkReporter.$current.withValue(reporter) {
-            let job = try job(assignment.function)
-            guard job.isAsync else {
-                return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
-            }
-            let arguments = content.stable
-            defer { withExtendedLifetime(arguments) {} }
-            return try await elsewhere { try await job.run(argumentsAt: arguments.bytes, objects: content.objects) }
+        let (id, send) = (assignment.id, send)
+        let sendPart: @Sendable (EncodedPieces) throws -> Void = {
+            try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0)))
         }
+        let reporter = place?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
+        return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
+    }
+
+    private func call(_ function: Int, _ content: TravellingBytes) async throws -> EncodedPieces {
+        let job = try job(function)
+        guard job.isAsync else {
+            return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
+        }
+        let arguments = content.stable
+        defer { withExtendedLifetime(arguments) {} }
+        return try await elsewhere { try await job.run(argumentsAt: arguments.bytes, objects: content.objects) }
     }
 
     /// What may suspend, and have tasks of its own, is not to depend on the one thread of a driver.

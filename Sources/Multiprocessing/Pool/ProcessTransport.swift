@@ -13,12 +13,11 @@ struct ProcessTransport: WorkerTransport {
     var line: UInt
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
-        let place = try? WorkerPlace()
         let seat = placement?.take()
-        let link = ProcessLink(report, place, seat)
+        let link = ProcessLink(report, seat)
         do {
             // A start can take milliseconds, and reading waits without end: both are the thread's.
-            try Thread.detach(named: "mp-pool") { [self] in live(link, seat, name, place, report) }
+            try Thread.detach(named: "mp-pool") { [self] in live(link, seat, name, report) }
         } catch {
             let failure = ProcessError(.startFailed, "No thread for \(name)", errno: error)
             // Reported from elsewhere: the caller is in the middle of something.
@@ -32,10 +31,9 @@ struct ProcessTransport: WorkerTransport {
         _ link: ProcessLink,
         _ seat: WorkerPlacement.Seat?,
         _ name: String,
-        _ place: WorkerPlace?,
         _ report: @Sendable (WorkerEvent) -> Void
     ) {
-        let error = serve(link, options(of: name, on: seat?.processor), name, place, report)
+        let error = serve(link, options(of: name, on: seat?.processor), name, report)
         // Before its end is known: the worker that replaces it is to take its place.
         seat?.giveBack()
         report(.ended(error))
@@ -46,7 +44,6 @@ struct ProcessTransport: WorkerTransport {
         _ link: ProcessLink,
         _ options: ProcessOptions,
         _ name: String,
-        _ place: WorkerPlace?,
         _ report: @Sendable (WorkerEvent) -> Void
     ) -> (any Error)? {
         let child: ChildProcess<Void>
@@ -61,7 +58,7 @@ struct ProcessTransport: WorkerTransport {
                 niceness: options.niceness
             )
             child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [setup] in
-                try await PoolWorker.serve(theirs, place, setup, settings)
+                try await PoolWorker.serve(theirs, setup, settings)
             }
             try child.start(printsErrors: false)
         } catch {
@@ -135,16 +132,10 @@ private final class ProcessLink: WorkerLink {
 
     private let state = Mutex(State())
     private let report: @Sendable (WorkerEvent) -> Void
-    private let place: WorkerPlace?
     private let seat: WorkerPlacement.Seat?
 
-    init(
-        _ report: @escaping @Sendable (WorkerEvent) -> Void,
-        _ place: WorkerPlace?,
-        _ seat: WorkerPlacement.Seat?
-    ) {
+    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ seat: WorkerPlacement.Seat?) {
         self.report = report
-        self.place = place
         self.seat = seat
     }
 
@@ -233,8 +224,17 @@ private final class ProcessLink: WorkerLink {
 
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
 
-    var begun: Int? { place?.task }
-    func position(in task: Int) -> ChunkPosition? { place?.position(in: task) }
+    // The connection keeps its memory also when it is closed.
+
+    var begun: Int? { withPlace(\.task) }
+
+    func position(in task: Int) -> ChunkPosition? { withPlace { $0.position(in: task) } }
+
+    private func withPlace<R>(_ body: (WorkerPlace) -> R?) -> R? {
+        guard let connection = state.withLock({ $0.connection }), let ring = connection.end.incoming else { return nil }
+        defer { withExtendedLifetime(connection) {} }
+        return body(WorkerPlace(beside: ring))
+    }
 }
 
 /// What a worker process is told besides its set-up.
@@ -250,7 +250,6 @@ extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
     static func serve(
         _ connection: Connection,
-        _ place: WorkerPlace?,
         _ setup: WorkerSetup,
         _ settings: WorkerSettings
     ) async throws {
@@ -265,6 +264,8 @@ extension PoolWorker {
         }
         /// True when the pool let go of the worker, false when the pool is gone.
         let done = OneShot<Bool>()
+        // The connection, which has their memory, lives as long as the process.
+        let place = WorkerPlace(beside: try connection.end.requireOutgoing())
         let worker = PoolWorker(
             isDriven: true,
             place: place,

@@ -1,3 +1,6 @@
+internal import MultiprocessingWire
+internal import Synchronization
+
 /// How far a worker was in a chunk when it ended.
 enum ChunkPosition: Sendable, Equatable {
     /// At an item, counted within the chunk.
@@ -6,37 +9,44 @@ enum ChunkPosition: Sendable, Equatable {
     case noItem
 }
 
-/// Memory that a worker process shares with its pool: which task it has begun, and which item of it.
+/// What a worker process notes beside its connection's ring, in memory that it shares with its pool: which task it has begun, and
+/// at which item of which chunk it is.
 ///
-/// A store, and no message, for each; it is there when the process has been killed.
-struct WorkerPlace: Codable, Sendable {
-    /// Both count from one; zero is none.
-    private let (taskWord, itemWord): (SharedAtomic<UInt64>, SharedAtomic<UInt64>)
+/// A store each, and no system call; they are there when the process has been killed. They are words of the connection's, which
+/// has to live as long as this is used.
+struct WorkerPlace: Sendable {
+    private let ring: MessageRing
 
-    /// - Throws: ``SharedStateError`` (`outOfResources`).
-    init() throws {
-        taskWord = try SharedAtomic(0)
-        itemWord = try SharedAtomic(0)
+    init(beside ring: MessageRing) {
+        self.ring = ring
     }
+
+    // MARK: The task: its number and one, zero for none
 
     func note(task: Int) {
-        // In this order: an item without its task would be taken for one of the task before.
-        itemWord.store(0)
-        taskWord.store(UInt64(task) + 1)
+        ring.note(0).pointee.store(UInt64(task) + 1, ordering: .releasing)
     }
 
-    func note(item: Int?) { itemWord.store(UInt64((item ?? -1) + 1)) }
-
-    /// The task that the worker has begun last.
+    /// The task that the worker has begun last; nil if it has not begun any.
     var task: Int? {
-        let value = taskWord.load()
-        return value == 0 ? nil : Int(truncatingIfNeeded: value - 1)
+        let note = ring.note(0).pointee.load(ordering: .acquiring)
+        return note == 0 ? nil : Int(truncatingIfNeeded: note - 1)
     }
 
-    /// Where the worker is, or was, in a task.
+    // MARK: The item: the high half is the task's number, the low half the item's place and one, zero for none
+
+    private static func high(_ task: Int) -> UInt64 { UInt64(UInt32(truncatingIfNeeded: task)) << 32 }
+
+    /// Notes the items of a task's chunk.
+    func reporter(of task: Int, send: @escaping @Sendable (EncodedPieces) throws -> Void) -> ChunkReporter {
+        ChunkReporter(word: ring.note(1), tag: Self.high(task), send: send)
+    }
+
+    /// Where the worker is, or was, in a task that it has begun.
     func position(in task: Int) -> ChunkPosition {
-        let item = itemWord.load()
-        // Read last: if it is still this task's, so was the item. Another task's: it has begun no item of this one.
-        return self.task == task && item > 0 ? .item(Int(truncatingIfNeeded: item - 1)) : .noItem
+        let value = ring.note(1).pointee.load(ordering: .acquiring)
+        let low = Int(value & 0xffff_ffff)
+        // Another task's: it has begun no item of this one.
+        return value & ~0xffff_ffff == Self.high(task) && low > 0 ? .item(low - 1) : .noItem
     }
 }

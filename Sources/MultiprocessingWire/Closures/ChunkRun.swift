@@ -1,3 +1,5 @@
+public import Synchronization
+
 /// What calling a function for some of the items of a chunk came to: values, and the error of the item after them, if it threw.
 public struct ChunkResult<Value: Codable & Sendable>: Codable, Sendable {
     /// How many items of the chunk come before these values.
@@ -20,18 +22,31 @@ public struct ChunkReporter: Sendable {
     /// The one for the chunk that this Swift task runs; nil if nobody wants to know.
     @TaskLocal public static var current: ChunkReporter?
 
-    /// Called before each item, with its place in the chunk, and with nil when something else is begun. It must be cheap.
-    let begin: @Sendable (Int?) -> Void
+    /// Where the place of each item in the chunk is noted, counted from one, when it begins; zero when something else does. Nil is
+    /// nowhere. The high half of what is noted is `tag`'s.
+    ///
+    /// A store for each item, and no call: it must be cheap.
+    fileprivate nonisolated(unsafe) let word: UnsafeMutablePointer<Atomic<UInt64>>?
+    fileprivate let tag: UInt64
     /// Called with an encoded ``ChunkResult`` now and then, when a chunk takes long.
-    let send: @Sendable (EncodedPieces) throws -> Void
+    fileprivate let send: @Sendable (EncodedPieces) throws -> Void
 
-    /// A reporter.
+    /// A reporter. The word has to stay where it is as long as the chunk runs.
     public init(
-        begin: @escaping @Sendable (Int?) -> Void,
+        word: UnsafeMutablePointer<Atomic<UInt64>>?,
+        tag: UInt64,
         send: @escaping @Sendable (EncodedPieces) throws -> Void
     ) {
-        self.begin = begin
+        self.word = word
+        self.tag = tag
         self.send = send
+    }
+
+    /// Notes an item, or that none has begun. Not ordered before what the item does elsewhere: a process that is killed has done
+    /// what it has stored, and nobody looks before.
+    @inline(__always)
+    fileprivate func note(_ number: Int) {
+        word?.pointee.store(tag | UInt64(UInt32(truncatingIfNeeded: number)), ordering: .releasing)
     }
 }
 
@@ -65,12 +80,28 @@ public struct ChunkRun<Value: Codable & Sendable> {
     /// Begins a chunk.
     public init() {}
 
+    /// Calls a function for each of some items: the loop above.
+    ///
+    /// Items and values are of types that are not known here, so each step on them is a call. These are the fewest.
+    public mutating func run<Item>(_ items: [Item], _ function: (Item) throws -> Value) -> ChunkResult<Value> {
+        values.reserveCapacity(items.count)
+        return items.withUnsafeBufferPointer { items in
+            var index = 0
+            while index < items.count {
+                begin()
+                do { values.append(try function(items[index])) } catch { return end(error) }
+                index += 1
+            }
+            return end()
+        }
+    }
+
     /// To be called before each item.
+    @inline(__always)
     public mutating func begin() {
-        guard let reporter else { return }
-        if begun == nextLook { look(reporter) }
-        reporter.begin(begun)
+        if begun == nextLook { look() }
         begun += 1
+        reporter?.note(begun)
     }
 
     /// To be called with each value.
@@ -82,11 +113,13 @@ public struct ChunkRun<Value: Codable & Sendable> {
     public func end(_ error: (any Error)? = nil) -> ChunkResult<Value> {
         // The error may have code of its own: that is still the item's.
         let encoded = error.map(ErrorBox.encode)
-        reporter?.begin(nil)
+        reporter?.note(0)
         return ChunkResult(offset: sent, values: values, error: encoded)
     }
 
-    private mutating func look(_ reporter: ChunkReporter) {
+    @inline(never)
+    private mutating func look() {
+        guard let reporter else { return }
         let now = ContinuousClock.now
         stride = now - lastLook < .microseconds(100) ? min(stride * 2, 64) : 1
         nextLook = begun + stride
@@ -94,7 +127,7 @@ public struct ChunkRun<Value: Codable & Sendable> {
         guard now - lastSend >= Self.interval, !values.isEmpty else { return }
         lastSend = now
         // Encoding them may go wrong, in whichever way, and that is not the fault of the item before.
-        reporter.begin(nil)
+        reporter.note(0)
         do {
             try reporter.send(ResultCoding.encode(ChunkResult(offset: sent, values: values, error: nil)))
         } catch {
