@@ -200,6 +200,11 @@ public enum ThisProcess {
         _mp_flush_stdio()
     }
 
+    /// Has standard output written line by line, as on a terminal, whatever it is.
+    public static func bufferOutputByLine() {
+        _mp_buffer_output_by_line()
+    }
+
     /// Has `body` called when the process leaves by a return from `main` or by `exit`.
     public static func atExit(_ body: @escaping @convention(c) () -> Void) {
         atexit(body)

@@ -323,6 +323,8 @@ int _mp_thread_count(void) {
 }
 
 
+void _mp_buffer_output_by_line(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
+
 bool _mp_flush_stdio(void) {
     // fflush(NULL) takes the lock of every stream, and a thread that waits for input holds standard input's as long.
     bool all = ftrylockfile(stdin) == 0;

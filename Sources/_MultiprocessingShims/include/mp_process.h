@@ -118,6 +118,8 @@ void _mp_serve_main_queue(void) __attribute__((noreturn));
 
 /// Flushes every stream, or only standard output and error (false) while another thread waits on standard input.
 bool _mp_flush_stdio(void);
+/// Has standard output written at each line's end.
+void _mp_buffer_output_by_line(void);
 void _mp_exit_now(int code) __attribute__((noreturn));
 void _mp_exit_with_handlers(int code) __attribute__((noreturn));
 
