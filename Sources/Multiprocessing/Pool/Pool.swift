@@ -24,7 +24,8 @@ public final class Pool: Sendable {
     ///   - processes: how many workers; nil is ``availableProcessorCount``.
     ///   - initializer: runs in each worker before its first task. If it throws in one worker after the other, the pool gives up
     ///     and its tasks throw ``PoolError/Code/workersFail``.
-    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
+    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent); for workers
+    ///   that come over sockets also ``StreamError`` (`invalidArgument`, `addressInUse`, `outOfResources`).
     public init(
         processes: Int? = nil,
         options: PoolOptions = PoolOptions(),
@@ -37,7 +38,7 @@ public final class Pool: Sendable {
         if let most = options.tasksPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most) tasks")
         }
-        if options.backend == .processes, options.process.startMethod ?? .default == .fork {
+        if options.backend != .threads, options.process.startMethod ?? .default == .fork {
             throw PoolError(
                 .invalidArgument,
                 "Workers run Swift tasks, which a process copied by .fork cannot: use .forkServer or .spawn"
@@ -55,7 +56,7 @@ public final class Pool: Sendable {
         self.options = options
         core = PoolCore(
             PoolScheduler.Configuration(size: count, tasksPerWorker: options.tasksPerWorker, patience: 8 + 2 * count),
-            transport: options.transport(initializer, fileID, line),
+            transport: try options.transport(initializer, fileID, line, places: count),
             options: options
         )
         core.begin()
@@ -73,7 +74,7 @@ public final class Pool: Sendable {
     public var unresolvedCount: Int { core.unresolvedCount }
     /// What the workers are about at this moment. Reads a small file of the system's for each.
     public var snapshot: PoolSnapshot { core.snapshot }
-    /// The process ids of the workers that are up.
+    /// The process ids of the workers that are up and were started on this machine.
     public var processIdentifiers: [Int32] { core.processIdentifiers }
 
     // MARK: Ending

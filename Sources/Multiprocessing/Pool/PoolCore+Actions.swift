@@ -73,7 +73,7 @@ extension PoolCore {
         case .gaveUp:
             return {}
         case .ended:
-            return { [self] in end.set(()) }
+            return { [self] in transport.close { [end] in end.set(()) } }
         }
     }
 

@@ -8,21 +8,25 @@ extension PoolCore {
     func handle(_ event: WorkerEvent, from worker: Int) {
         switch event {
         case .message(let message): handle(message, from: worker)
-        case .ended(let error):
-            update { state in
-                if let error {
-                    state.endings[worker] = error
-                    state.lastFailure = error
-                }
-                state.workers.removeValue(forKey: worker)?.timer?.cancel()
-                let actions = state.scheduler.workerEnded(worker)
-                // Kept for the task that it died of, if there is one.
-                let isBlamed = actions.contains { action in
-                    if case .resolve(_, .crashed(worker)) = action { true } else { false }
-                }
-                if !isBlamed { state.endings[worker] = nil }
-                return actions
+        case .ended(let error): workerEnded(worker, error, isFailure: true)
+        case .left(let error): workerEnded(worker, error, isFailure: false)
+        }
+    }
+
+    private func workerEnded(_ worker: Int, _ error: (any Error)?, isFailure: Bool) {
+        update { state in
+            if let error {
+                state.endings[worker] = error
+                state.lastFailure = error
             }
+            state.workers.removeValue(forKey: worker)?.timer?.cancel()
+            let actions = state.scheduler.workerEnded(worker, isFailure: isFailure)
+            // Kept for the task that it died of, if there is one.
+            let isBlamed = actions.contains { action in
+                if case .resolve(_, .crashed(worker)) = action { true } else { false }
+            }
+            if !isBlamed { state.endings[worker] = nil }
+            return actions
         }
     }
 

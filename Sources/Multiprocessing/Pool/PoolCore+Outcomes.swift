@@ -9,6 +9,10 @@ extension PoolCore {
             crash.task = task
             return crash
         }
+        if var lost = error as? WorkerLost {
+            lost.task = task
+            return lost
+        }
         if var left = error as? ProcessError {
             left.message = "In \(task): \(left.message)"
             return left

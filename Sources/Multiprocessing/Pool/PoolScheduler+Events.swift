@@ -40,7 +40,9 @@ extension PoolScheduler {
     }
 
     /// A worker is gone, whatever the reason.
-    mutating func workerEnded(_ id: WorkerID) -> [Action] {
+    ///
+    /// - Parameter isFailure: whether that says something about the pool, if it happens again and again.
+    mutating func workerEnded(_ id: WorkerID, isFailure: Bool = true) -> [Action] {
         guard let worker = workers.removeValue(forKey: id) else { return [] }
         var actions: [Action] = []
         // The last one first, so that they are in front in the order in which they were sent.
@@ -58,7 +60,7 @@ extension PoolScheduler {
         }
         let wasWanted = worker.phase == .stopping || worker.phase == .dying
         // One that dies of its task says nothing about the pool: there may be many such tasks.
-        if !wasWanted, worker.begun == nil { endsInVain += 1 }
+        if isFailure, !wasWanted, worker.begun == nil { endsInVain += 1 }
         if endsInVain >= configuration.patience, phase != .terminated, !hasGivenUp {
             hasGivenUp = true
             actions.append(.gaveUp)

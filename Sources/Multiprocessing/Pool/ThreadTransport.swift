@@ -72,8 +72,9 @@ extension PoolOptions {
     func transport(
         _ initializer: @escaping @Sendable () throws -> Void,
         _ fileID: StaticString,
-        _ line: UInt
-    ) -> any WorkerTransport {
+        _ line: UInt,
+        places: Int
+    ) throws -> any WorkerTransport {
         switch backend.kind {
         case .threads:
             return ThreadTransport(initializer: initializer)
@@ -81,6 +82,18 @@ extension PoolOptions {
             var process = process
             process.isDaemon = process.isDaemon ?? true
             return ProcessTransport(options: process, initializer: initializer, fileID: fileID, line: line)
+        case .stream(let workers):
+            var process = process
+            process.isDaemon = process.isDaemon ?? true
+            let body = try PoolWorkerProgram.body(initializer, fileID, line)
+            return try StreamTransport(
+                workers,
+                places: places,
+                body: body,
+                process: process,
+                fileID: fileID,
+                line: line
+            )
         }
     }
 }

@@ -7,6 +7,13 @@ protocol WorkerTransport: Sendable {
     ///
     /// - Parameter report: called for each message and, once, for the end, after which nothing counts.
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink
+
+    /// The pool has ended: every worker is gone and none will be started. Lets go of whatever it has, and then calls `done`.
+    func close(_ done: @escaping @Sendable () -> Void)
+}
+
+extension WorkerTransport {
+    func close(_ done: @escaping @Sendable () -> Void) { done() }
 }
 
 /// A worker as its pool sees it.
@@ -15,7 +22,7 @@ protocol WorkerLink: Sendable {
     func send(_ message: PoolMessage)
     /// Ends the worker at once, whatever it is doing. Its end is reported all the same.
     func kill()
-    /// The worker's process, once it has one.
+    /// The worker's process, once it has one that this machine knows by its id.
     var processIdentifier: Int32? { get }
 }
 
@@ -23,4 +30,6 @@ enum WorkerEvent: Sendable {
     case message(PoolMessage)
     /// It is gone; the error says why, if it did not leave by itself.
     case ended((any Error)?)
+    /// It is gone, and so what: it had come by itself, and whoever does may go again. Otherwise like `ended`.
+    case left((any Error)?)
 }
