@@ -7,6 +7,8 @@ struct Context: Sendable {
     let python = try? Helper.python()
     /// Its queues, pipes and locks; nil if there is no python3.
     let sharedPython = try? Helper.sharedPython()
+    /// Its pool; nil if there is no python3.
+    let poolPython = try? Helper.poolPython()
     /// Nil if it was not built.
     let smallC = try? Helper.smallC()
 

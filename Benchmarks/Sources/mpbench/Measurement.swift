@@ -9,6 +9,11 @@ struct Measurement {
     var ours: Statistics { series[0].statistics }
     var baselines: ArraySlice<(name: String, statistics: Statistics)> { series.dropFirst() }
 
+    /// The figures that follow from the medians.
+    var derived: [(name: String, value: Double)] {
+        metric.derived(Dictionary(uniqueKeysWithValues: series.map { ($0.name, $0.statistics.median) }))
+    }
+
     /// A target, the figure that it is about (nil without its baseline), and whether it is reached.
     struct Verdict {
         var target: Target

@@ -10,6 +10,8 @@ struct Metric: Sendable {
     /// The pause before each sample, the same for every series: what the last sample left to be done is done by then, and
     /// all begin from the same idle state of the processors.
     var pause: Duration = .milliseconds(2)
+    /// Further figures that follow from the medians of all series.
+    var derived: @Sendable ([String: Double]) -> [(name: String, value: Double)] = { _ in [] }
     /// Further series are named after what they measure; the first is ours.
     var series: @Sendable (Context) throws -> [Series]
 
@@ -18,6 +20,7 @@ struct Metric: Sendable {
     static let all: [Metric] =
         startMetrics + [firstInstruction, idleMemory, spareMemory] + workloadMetrics + transferMetrics
         + [crashMetric, burstMetric] + queueMetrics + connectionMetrics + lockMetrics + sharingMetrics
+        + poolMetrics + poolFailureMetrics + poolWorkMetrics
 }
 
 /// One way of doing what a metric measures.

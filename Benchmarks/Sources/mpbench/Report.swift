@@ -25,6 +25,7 @@ enum Table {
             let word = verdict.isReached.map { $0 ? "reached" : "NOT reached" } ?? "cannot be told"
             Swift.print("    target \(verdict.target.description(metric.unit)): ratio \(figure), \(word)")
         }
+        for (name, value) in measurement.derived { Swift.print("    \(pad(name, 24)) \(short(value))") }
         if metric.targets.isEmpty { Swift.print("    no target: for information") }
         Swift.print()
         fflush(nil)
@@ -61,6 +62,11 @@ enum JSONReport {
             ("samples", "\(measurement.ours.count)"),
             ("baselines", object { $0.median }),
             ("baselines_p99", object { $0.p99 }),
+            (
+                "derived",
+                "{" + measurement.derived.map { "\(quoted($0.name)): \(number($0.value))" }.joined(separator: ", ")
+                    + "}"
+            ),
             ("targets", "[" + measurement.verdicts.map { verdict($0, metric.unit) }.joined(separator: ", ") + "]"),
         ]
         return "    {" + fields.map { "\(quoted($0)): \($1)" }.joined(separator: ", ") + "}"

@@ -43,6 +43,9 @@ struct MessageRing: @unchecked Sendable {
     /// `head` as the last sender saw it, and how many messages were sent since it moved.
     var headSeen: UnsafeMutablePointer<Atomic<UInt64>> { word(16) }
     var sentSinceMove: UnsafeMutablePointer<Atomic<UInt64>> { word(24) }
+    /// Two words for what the senders' side wants to have known at any moment, also when it has died. The connection makes nothing
+    /// of them.
+    func note(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word(40 + 8 * index) }
 
     /// Up to where messages were taken: written by receivers.
     var head: UnsafeMutablePointer<Atomic<UInt64>> { word(64) }

@@ -8,6 +8,10 @@ extension PoolCore {
     func handle(_ event: WorkerEvent, from worker: Int) {
         switch event {
         case .message(let message): handle(message, from: worker)
+        case .came:
+            state.withLock { state in
+                if state.scheduler.isStarting(worker), state.workers[worker] != nil { startSetupTimer(worker, &state) }
+            }
         case .ended(let error): workerEnded(worker, error, isFailure: true)
         case .left(let error): workerEnded(worker, error, isFailure: false)
         }
@@ -17,13 +21,18 @@ extension PoolCore {
         update { state in
             if let error {
                 state.endings[worker] = error
-                state.lastFailure = error
+                // One that was killed says nothing about why those fail that were not.
+                if !state.scheduler.isDying(worker) { state.lastFailure = error }
             }
-            state.workers.removeValue(forKey: worker)?.timer?.cancel()
-            let actions = state.scheduler.workerEnded(worker, isFailure: isFailure)
+            // Before anything else: what it had begun is what it died of.
+            let begun = noteBegun(by: worker, &state)
+            state.workers[worker]?.cancelTimers()
+            state.workers[worker] = nil
+            let time = ContinuousClock.now - start
+            let actions = begun + state.scheduler.workerEnded(worker, at: time, isFailure: isFailure)
             // Kept for the task that it died of, if there is one.
             let isBlamed = actions.contains { action in
-                if case .resolve(_, .crashed(worker)) = action { true } else { false }
+                if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
             }
             if !isBlamed { state.endings[worker] = nil }
             return actions
@@ -32,11 +41,16 @@ extension PoolCore {
 
     func handle(_ message: PoolMessage, from worker: Int) {
         switch message.kind {
-        case .ready: update { $0.scheduler.workerReady(worker) }
+        case .ready:
+            update { state in
+                state.workers[worker]?.cancelTimers()
+                return state.scheduler.workerReady(worker)
+            }
         case .began:
             update { state in
                 let actions = state.scheduler.taskBegan(message.task, by: worker)
                 startTimer(message.task, worker, &state)
+                watchMemory(message.task, worker, &state)
                 return actions
             }
         case .recalled:
@@ -45,15 +59,21 @@ extension PoolCore {
                 frontChanged(of: worker, &state)
                 return actions
             }
+        case .partialResult:
+            let take = state.withLock { $0.work[message.task]?.partialResult }
+            if let content = message.content { take?(content) }
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
-                state.workers[worker]?.timer?.cancel()
-                state.workers[worker]?.timer = nil
+                state.workers[worker]?.cancelTimers()
                 if state.work[message.task] != nil { state.results[message.task] = Self.outcome(message, name) }
+                if message.kind == .value {
+                    state.pace.note(nanoseconds: message.number)
+                    state.scheduler.configuration.prefetch = state.pace.depth
+                }
                 let actions = state.scheduler.taskFinished(message.task, by: worker)
                 watchFront(of: worker, &state)
-                return isWorn ? actions + state.scheduler.replace(worker, atOnce: false) : actions
+                return isWorn ? actions + state.scheduler.replace(worker) : actions
             }
         case .setupFailed:
             let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
@@ -62,13 +82,24 @@ extension PoolCore {
         }
     }
 
+    /// Takes note of the task that a worker has begun, and of how far it is with its items, where it tells by other means than messages.
+    func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
+        guard let link = state.workers[worker]?.link else { return [] }
+        var actions: [PoolScheduler.Action] = []
+        if let task = link.begun { actions = state.scheduler.taskBegan(task, by: worker) }
+        if let task = state.scheduler.task(of: worker), state.work[task]?.items != nil {
+            state.positions[task] = link.position(in: task)
+        }
+        return actions
+    }
+
     /// Whether a worker has grown too large or too old.
     func isWorn(_ worker: Int) -> Bool {
         guard memoryPerWorker != nil || timePerWorker != nil else { return false }
         guard let state = state.withLock({ $0.workers[worker] }) else { return false }
         if let timePerWorker, ContinuousClock.now - state.start > timePerWorker { return true }
         guard let memoryPerWorker, let pid = state.link.processIdentifier else { return false }
-        return ResidentMemory.bytes(of: pid) ?? 0 > memoryPerWorker
+        return ProcessUsage(of: pid)?.residentMemory ?? 0 > memoryPerWorker
     }
 
     static func outcome(_ message: PoolMessage, _ name: String) -> Outcome {
@@ -78,6 +109,6 @@ extension PoolCore {
     }
 
     func decodeError(_ content: TravellingBytes, _ who: String) -> any Error {
-        content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: who, pid: 0) }
+        content.withBytes { ErrorCoding.decode($0, process: who, pid: 0) }
     }
 }

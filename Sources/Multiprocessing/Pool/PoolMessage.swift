@@ -22,6 +22,8 @@ struct PoolMessage: Codable, Sendable {
         case ready
         case began
         case recalled
+        /// The content is values of a task over many items, which is not done yet.
+        case partialResult
         /// The content is the value; the number is the time that it took, in nanoseconds.
         case value
         /// The content is the error.
@@ -34,41 +36,4 @@ struct PoolMessage: Codable, Sendable {
     var task = 0
     var number = 0
     var content: TravellingBytes?
-}
-
-/// Encoded bytes together with the descriptors that go beside them, as a value that can be sent in a message.
-struct TravellingBytes: Codable, Sendable {
-    let bytes: [UInt8]
-    let objects: [any AnyObject & Sendable]
-
-    init(_ encoded: EncodedPieces) {
-        bytes = encoded.joined()
-        objects = encoded.objects
-    }
-
-    init(_ bytes: [UInt8]) {
-        self.bytes = bytes
-        objects = []
-    }
-
-    /// For those that decode it.
-    var pieces: EncodedPieces { EncodedPieces(pieces: [bytes], objects: objects) }
-
-    private enum CodingKeys: CodingKey {
-        case bytes, objects
-    }
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        bytes = try container.decode([UInt8].self, forKey: .bytes)
-        let indices = try container.decodeIfPresent([Int].self, forKey: .objects) ?? []
-        objects = try indices.map { try SharedDescriptor.attached(at: $0, "A task") }
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(bytes, forKey: .bytes)
-        guard !objects.isEmpty else { return }
-        try container.encode(objects.map { try ($0 as! SharedDescriptor).attach("A task") }, forKey: .objects)
-    }
 }

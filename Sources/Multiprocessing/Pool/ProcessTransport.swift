@@ -22,7 +22,11 @@ struct ProcessTransport: WorkerTransport {
     }
 
     /// The whole life of a worker, as its thread in the pool's process sees it.
-    private func live(_ link: ProcessLink, _ name: String, _ report: @Sendable (WorkerEvent) -> Void) {
+    private func live(
+        _ link: ProcessLink,
+        _ name: String,
+        _ report: @Sendable (WorkerEvent) -> Void
+    ) {
         let child: ChildProcess<Void>
         let connection: Connection
         do {
@@ -56,7 +60,7 @@ struct ProcessTransport: WorkerTransport {
         var limit: Duration = .seconds(1)
         while true {
             do {
-                return try connection.receive(PoolMessage.self, timeout: limit)
+                return try PoolMessage.received(from: connection, timeout: limit)
             } catch let error as SharedStateError where error.code == .timedOut && limit > .zero {
                 // What it sent before it ended is still there.
                 if !child.isAlive { limit = .zero }
@@ -135,7 +139,7 @@ private final class ProcessLink: WorkerLink {
     private func sendAll(patience: Duration) -> Bool {
         while let (message, connection) = nextToSend() {
             do {
-                try connection.send(message, timeout: patience)
+                try message.send(over: connection, timeout: patience)
             } catch let error as SharedStateError where error.code == .timedOut {
                 state.withLock { $0.outbox.insert(message, at: $0.outbox.startIndex) }
                 return false
@@ -177,34 +181,50 @@ private final class ProcessLink: WorkerLink {
     }
 
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
+
+    // The connection keeps its memory also when it is closed.
+
+    var begun: Int? { withPlace(\.task) }
+
+    func position(in task: Int) -> ChunkPosition? { withPlace { $0.position(in: task) } }
+
+    private func withPlace<R>(_ body: (WorkerPlace) -> R?) -> R? {
+        guard let connection = state.withLock({ $0.connection }), let ring = connection.end.incoming else { return nil }
+        defer { withExtendedLifetime(connection) {} }
+        return body(WorkerPlace(beside: ring))
+    }
 }
 
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
-    static func serve(_ connection: Connection, _ initializer: @Sendable () throws -> Void) async throws {
+    static func serve(
+        _ connection: Connection,
+        _ initializer: @Sendable () throws -> Void
+    ) async throws {
         do {
             try initializer()
         } catch {
             let content = TravellingBytes(ErrorCoding.encode(error))
-            try await connection.send(PoolMessage(kind: .setupFailed, content: content))
+            try PoolMessage(kind: .setupFailed, content: content).send(over: connection)
             throw error
         }
         let done = OneShot<Void>()
+        // The connection, which has their memory, lives as long as the process.
+        let place = WorkerPlace(beside: try connection.end.requireOutgoing())
         let worker = PoolWorker(
+            isDriven: true,
+            place: place,
             send: { message in
                 do {
-                    try connection.send(message)
+                    try message.send(over: connection)
                 } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
                     // Without its pool a worker has nothing to say to anybody; it is about to end.
                 }
             },
             leave: { done.set(()) }
         )
-        try Thread.detach(named: "mp-pool-reader") {
-            while let message = try? connection.receive(PoolMessage.self) { worker.receive(message) }
-            done.set(())
-        }
-        try await connection.send(PoolMessage(kind: .ready))
+        try WorkerDriver(connection, worker) { done.set(()) }.start()
+        try PoolMessage(kind: .ready).send(over: connection)
         _ = try await done.wait(timeout: nil)
     }
 }

@@ -24,9 +24,24 @@ protocol WorkerLink: Sendable {
     func kill()
     /// The worker's process, once it has one that this machine knows by its id.
     var processIdentifier: Int32? { get }
+    /// Whether nobody has come yet, and the pool cannot say when: what it may take to come up is counted from ``WorkerEvent/came`` on.
+    var isAwaited: Bool { get }
+    /// The task that the worker has begun last, as it noted at a place that it shares with its pool; nil if it has none, and tells by
+    /// messages instead. It stays there when the worker has died.
+    var begun: Int? { get }
+    /// How far the worker is, or was when it ended, in a task over many items; nil if that cannot be told from here.
+    func position(in task: Int) -> ChunkPosition?
+}
+
+extension WorkerLink {
+    var isAwaited: Bool { false }
+    var begun: Int? { nil }
+    func position(in task: Int) -> ChunkPosition? { nil }
 }
 
 enum WorkerEvent: Sendable {
+    /// One that was awaited is there, and is coming up.
+    case came
     case message(PoolMessage)
     /// It is gone; the error says why, if it did not leave by itself.
     case ended((any Error)?)

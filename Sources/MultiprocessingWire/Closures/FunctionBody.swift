@@ -72,34 +72,19 @@ struct SynchronousMappingBody<Result: Codable & Sendable, each Argument>: Functi
 
     func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces {
         let count = try arguments.value(Int.self)
-        var values: [Result] = []
-        var failure: [UInt8]?
+        var chunk = ChunkRun<Result>()
         for _ in 0..<count {
+            chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
             do {
-                values.append(try function(repeat each item))
+                chunk.add(try function(repeat each item))
             } catch {
-                failure = ErrorBox.encode(error)
-                break
+                return try ResultCoding.encode(chunk.end(error))
             }
         }
-        return try ResultCoding.encode(ChunkResult(values: values, error: failure))
+        return try ResultCoding.encode(chunk.end())
     }
     static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
-}
-
-/// What calling a function for many items came to: the values up to the first item for which it threw, and that error, boxed.
-public struct ChunkResult<Value: Codable & Sendable>: Codable, Sendable {
-    /// The values, in the order of the items.
-    public var values: [Value]
-    /// What ``ErrorBox/encode(_:)`` made of the error; nil if there was none.
-    public var error: [UInt8]?
-
-    /// A result.
-    public init(values: [Value], error: [UInt8]?) {
-        self.values = values
-        self.error = error
-    }
 }
 
 private func types<each T>(_ type: repeat (each T).Type) -> [any Any.Type] {

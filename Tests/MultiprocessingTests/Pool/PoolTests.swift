@@ -165,7 +165,8 @@ extension ProcessTests {
                         return number
                     }
                 }
-                #expect(crash?.task == "item 3")
+                #expect(crash?.item == 3)
+                #expect(crash?.task?.hasPrefix("item 3 of map at MultiprocessingTests/PoolTests.swift:") == true)
             }
         }
 

@@ -51,7 +51,7 @@ private func perRound(_ time: Int64, _ rounds: Int) throws -> Double {
 }
 
 /// A child that sends back what it receives, until its connection closes.
-private final class Echo: Sendable {
+final class Echo: Sendable {
     private let connection: Connection
     private let child: ChildProcess<Void>
 
@@ -82,12 +82,16 @@ private final class Echo: Sendable {
                 mpb_sleep(pause)
                 paused += mpb_now() - before
             }
-            try connection.send(round)
-            guard try connection.receive(Int.self, timeout: .seconds(10)) == round else {
-                throw BenchmarkError("another number came back")
-            }
+            try roundTrip(round)
         }
         return Double(mpb_now() - begin - paused) / Double(rounds)
+    }
+
+    func roundTrip(_ number: Int) throws {
+        try connection.send(number)
+        guard try connection.receive(Int.self, timeout: .seconds(10)) == number else {
+            throw BenchmarkError("another number came back")
+        }
     }
 }
 

@@ -92,7 +92,11 @@ func checkFibonacci(_ tail: Int) throws {
 }
 
 func sumOfPrimes(below limit: Int) -> Int {
-    (0..<limit).reduce(0) { $0 + (isPrime($1) ? $1 : 0) }
+    sumOfPrimes(in: 0..<limit)
+}
+
+func sumOfPrimes(in range: Range<Int>) -> Int {
+    range.reduce(0) { $0 + (isPrime($1) ? $1 : 0) }
 }
 
 // Not inlined: the linear runs call it with the same numbers again and again, and must do the work each time.

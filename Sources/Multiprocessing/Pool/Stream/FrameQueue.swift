@@ -2,18 +2,18 @@
 ///
 /// A value that knows no socket. Contents are kept by reference: nothing is copied.
 struct FrameQueue {
-    private var frames: ArraySlice<(front: [UInt8], content: [UInt8])> = []
-    /// How many bytes of the first frame are gone.
+    private var frames: ArraySlice<[[UInt8]]> = []
+    /// How many pieces of the first frame are gone, and how many bytes of the next one.
+    private var piece = 0
     private var sent = 0
 
     var isEmpty: Bool { frames.isEmpty }
-    var count: Int { frames.count }
 
     mutating func append(_ frame: StreamFrame) {
-        frames.append((frame.front, frame.content))
+        frames.append([frame.front] + frame.content)
     }
 
-    /// Gives what is to be sent to `sink`, in two pieces, until it takes nothing or about so many bytes are gone.
+    /// Gives what is to be sent to `sink`, two pieces at a time, until it takes nothing or about so many bytes are gone.
     ///
     /// - Parameter sink: how many bytes it took, from the first piece on; 0 when it has no room.
     /// - Returns: how many bytes went.
@@ -22,32 +22,36 @@ struct FrameQueue {
         _ sink: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(Failure) -> Int
     ) throws(Failure) -> Int {
         var total = 0
-        while total < limit, let (front, content) = frames.first {
-            let taken = try Self.offer(front, content, from: sent, sink)
+        while total < limit, let pieces = frames.first {
+            let next = piece + 1 < pieces.count ? pieces[piece + 1] : []
+            let taken = try Self.offer(pieces[piece], from: sent, next, sink)
             if taken == 0 { break }
             total += taken
             sent += taken
-            if sent == front.count + content.count {
+            while piece < pieces.count, sent >= pieces[piece].count {
+                sent -= pieces[piece].count
+                piece += 1
+            }
+            if piece == pieces.count {
                 frames.removeFirst()
-                sent = 0
+                (piece, sent) = (0, 0)
             }
         }
         return total
     }
 
     private static func offer<Failure: Error>(
-        _ front: [UInt8],
-        _ content: [UInt8],
+        _ first: [UInt8],
         from sent: Int,
+        _ second: [UInt8],
         _ sink: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(Failure) -> Int
     ) throws(Failure) -> Int {
-        let result: Result<Int, Failure> = front.withUnsafeBytes { front in
-            content.withUnsafeBytes { content in
-                let first = UnsafeRawBufferPointer(rebasing: front[min(sent, front.count)...])
-                let second = UnsafeRawBufferPointer(rebasing: content[max(0, sent - front.count)...])
+        let result: Result<Int, Failure> = first.withUnsafeBytes { first in
+            second.withUnsafeBytes { second in
+                let rest = UnsafeRawBufferPointer(rebasing: first[sent...])
                 do throws(Failure) {
-                    let taken = try sink(first, second)
-                    precondition(taken >= 0 && taken <= first.count + second.count)
+                    let taken = try sink(rest, second)
+                    precondition(taken >= 0 && taken <= rest.count + second.count)
                     return .success(taken)
                 } catch {
                     return .failure(error)

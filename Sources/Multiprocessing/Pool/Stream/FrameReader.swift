@@ -10,7 +10,7 @@ struct FrameReader {
     private var start = 0
     private var end = 0
     /// A frame whose content is on its way.
-    private var partial: (frame: StreamFrame, filled: Int)?
+    private var partial: (frame: StreamFrame, content: [UInt8], filled: Int)?
 
     /// - Parameter limit: the most bytes of a frame.
     init(limit: Int) {
@@ -36,11 +36,11 @@ struct FrameReader {
     mutating func read<Failure: Error>(
         _ source: (UnsafeMutableRawBufferPointer) throws(Failure) -> Int
     ) throws(Failure) -> Int {
-        if var (frame, filled) = partial {
+        if case (let frame, var content, var filled)? = partial {
             // Taken out, so that there is one reference and the bytes are not copied.
             partial = nil
-            defer { partial = (frame, filled) }
-            let count = try Self.fill(&frame.content, from: filled, to: frame.content.count, source)
+            defer { partial = (frame, content, filled) }
+            let count = try Self.fill(&content, from: filled, to: content.count, source)
             filled += count
             return count
         }
@@ -71,9 +71,10 @@ struct FrameReader {
     ///
     /// - Throws: ``StreamFault`` for what is no frame, or too long a one, as soon as its header is there.
     mutating func next() throws(StreamFault) -> StreamFrame? {
-        if let (frame, filled) = partial {
-            guard filled == frame.content.count else { return nil }
+        if case (var frame, let content, let filled)? = partial {
+            guard filled == content.count else { return nil }
             partial = nil
+            frame.content = [content]
             return frame
         }
         guard end - start >= StreamFrame.headerSize else {
@@ -89,7 +90,8 @@ struct FrameReader {
         }
         var frame = StreamFrame(kind: header.kind, head: Array(buffer[headStart..<contentStart]))
         if end - contentStart >= header.contentCount {
-            frame.content = Array(buffer[contentStart..<contentStart + header.contentCount])
+            let content = Array(buffer[contentStart..<contentStart + header.contentCount])
+            frame.content = content.isEmpty ? [] : [content]
             start = contentStart + header.contentCount
             return frame
         }
@@ -99,10 +101,10 @@ struct FrameReader {
             return nil
         }
         let here = end - contentStart
-        frame.content = [UInt8](repeating: 0, count: header.contentCount)
-        frame.content.replaceSubrange(0..<here, with: buffer[contentStart..<end])
+        var content = [UInt8](repeating: 0, count: header.contentCount)
+        content.replaceSubrange(0..<here, with: buffer[contentStart..<end])
         (start, end) = (0, 0)
-        partial = (frame, here)
+        partial = (frame, content, here)
         return nil
     }
 

@@ -145,7 +145,7 @@ public enum PoolWorkerProgram {
                 "\(StreamMessages.names(of: content)), which the initialiser captures, cannot go over a socket"
             )
         }
-        return content.bytes
+        return content.withBytes { Array($0) }
     }
 
     /// Serves the pool of the session that this is run in.

@@ -25,11 +25,24 @@ struct StreamFrame: Equatable, Sendable {
     static let mostHead = 32 << 10
 
     var kind: Kind
-    var head: [UInt8] = []
-    var content: [UInt8] = []
+    var head: [UInt8]
+    /// In one piece or several, one behind the other; in one when it has come.
+    var content: [[UInt8]]
+
+    init(kind: Kind, head: [UInt8] = [], content: [[UInt8]] = []) {
+        self.kind = kind
+        self.head = head
+        self.content = content.filter { !$0.isEmpty }
+    }
+
+    init(kind: Kind, head: [UInt8] = [], content: [UInt8]) {
+        self.init(kind: kind, head: head, content: [content])
+    }
+
+    var contentCount: Int { content.reduce(0) { $0 + $1.count } }
 
     /// All of it: what the other side's limit counts.
-    var byteCount: Int { Self.headerSize + head.count + content.count }
+    var byteCount: Int { Self.headerSize + head.count + contentCount }
 
     /// Header and head, as they are sent.
     var front: [UInt8] {
@@ -37,7 +50,7 @@ struct StreamFrame: Equatable, Sendable {
         bytes.reserveCapacity(Self.headerSize + head.count)
         withUnsafeBytes(of: UInt32(head.count).littleEndian) { bytes += $0 }
         bytes += [kind.rawValue, 0, 0, 0]
-        withUnsafeBytes(of: UInt64(content.count).littleEndian) { bytes += $0 }
+        withUnsafeBytes(of: UInt64(contentCount).littleEndian) { bytes += $0 }
         return bytes + head
     }
 

@@ -30,7 +30,7 @@ final class StreamHub: Sendable {
     init(_ make: (StreamEngine) -> StreamHubState) throws {
         do throws(Errno) {
             engine = try StreamEngine()
-            var state = make(engine)
+            let state = make(engine)
             try state.listen()
             let box = Handover(state)
             try Thread.detach(named: "mp-pool-stream") { [self] in run(box.take()) }

@@ -19,7 +19,7 @@ enum StreamMessages {
         let frame = StreamFrame(
             kind: .message,
             head: try BinaryEncoder().encode(head),
-            content: message.content?.bytes ?? []
+            content: message.content?.arrays ?? []
         )
         guard frame.head.count <= StreamFrame.mostHead, frame.byteCount <= limit else {
             throw PoolError(
@@ -44,7 +44,7 @@ enum StreamMessages {
         do {
             var message = try BinaryDecoder().decode(PoolMessage.self, from: frame.head)
             if message.content != nil {
-                message.content = TravellingBytes(frame.content)
+                message.content = TravellingBytes(frame.content.first ?? [])
             } else if !frame.content.isEmpty {
                 throw StreamFault.malformed("a message with a content that it does not tell of")
             }

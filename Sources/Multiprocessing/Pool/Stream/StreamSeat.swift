@@ -79,6 +79,8 @@ final class StreamSeat: WorkerLink {
     /// Of a process of this machine: another machine's id means nothing here.
     var processIdentifier: Int32? { state.withLock { $0.child?.processIdentifier } }
 
+    var isAwaited: Bool { state.withLock { $0.channel == nil } }
+
     // MARK: For the hub
 
     /// Somebody came.
@@ -88,6 +90,7 @@ final class StreamSeat: WorkerLink {
             return state.isKilled
         }
         if isKilled { channel.end() }
+        report(.came)
     }
 
     /// A process of this machine was started for it.

@@ -169,7 +169,7 @@ final class StreamSession: Sendable {
         for frame in frames {
             switch frame.kind {
             case .beat: break
-            case .job: job.set(.success(frame.content))
+            case .job: job.set(.success(frame.content.first ?? []))
             case .message:
                 do throws(StreamFault) {
                     deliver(try StreamMessages.message(in: frame))

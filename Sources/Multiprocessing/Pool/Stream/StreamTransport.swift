@@ -96,7 +96,7 @@ final class StreamTransport: WorkerTransport {
                 case .ended, .left:
                     // Before the pool hears of it, which then asks for another one.
                     if !isOpen { self?.state.withLock { $0.launched -= 1 } }
-                case .message: break
+                case .came, .message: break
                 }
                 report(event)
             }

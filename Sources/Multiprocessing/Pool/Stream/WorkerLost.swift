@@ -46,6 +46,8 @@ public struct WorkerLost: Error, Sendable, Hashable, Codable, CustomStringConver
     public var detail: String?
     /// What it was doing; nil if it ran no task.
     public var task: String?
+    /// How many workers were lost to the task, this one among them.
+    public var attempts = 1
 
     init(_ reason: Reason, worker name: String, detail: String? = nil) {
         workerName = name

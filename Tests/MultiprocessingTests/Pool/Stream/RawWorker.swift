@@ -39,7 +39,7 @@ final class RawWorker: Sendable {
     }
 
     func send(_ frame: StreamFrame) {
-        send(frame.front + frame.content)
+        send(frame.bytes)
     }
 
     func send(_ message: PoolMessage) throws {
@@ -92,4 +92,9 @@ final class RawWorker: Sendable {
         var byte: UInt8 = 0
         return recv(file, &byte, 1, 0) <= 0
     }
+}
+
+extension StreamFrame {
+    /// As it is sent.
+    var bytes: [UInt8] { front + content.flatMap { $0 } }
 }

@@ -168,7 +168,7 @@ extension ProcessTests {
                     content: TravellingBytes([UInt8](repeating: 1, count: 500_000))
                 )
                 let frame = try StreamMessages.frame(of: value, limit: 1 << 30)
-                worker.send(Array((frame.front + frame.content)[..<300_000]))
+                worker.send(Array(frame.bytes[..<300_000]))
                 shutdown(worker.file, Int32(SHUT_RDWR))
             }
             #expect(error.reason == .connectionLost && error.task?.contains("task at") == true)
