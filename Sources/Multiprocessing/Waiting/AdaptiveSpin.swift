@@ -18,19 +18,7 @@ struct AdaptiveSpin: ~Copyable, Sendable {
     private static let glance: Int32 = 16
     /// From this share on it is worth it: a look that is not in vain saves several that are.
     private static let worthwhile: Int32 = 64
-    /// 0 until it is known, 1 if there is one processor, 2 if there are more.
-    ///
-    /// Not a lazy constant: two threads that wait for the first time would meet in its initialiser. The lock there goes by the thread's
-    /// id, which the main thread of a process made by the fork server may have cached as the server's; then neither goes on.
-    private static let company = Atomic<Int32>(0)
-
-    private static var hasCompany: Bool {
-        let known = company.load(ordering: .relaxed)
-        if known != 0 { return known == 2 }
-        let found = availableProcessorCount > 1
-        company.store(found ? 2 : 1, ordering: .relaxed)
-        return found
-    }
+    private static let hasCompany = availableProcessorCount > 1
 
     /// Whether the word changes while it is worth looking.
     func sees(_ word: FutexWord, changeFrom value: UInt32) -> Bool {
