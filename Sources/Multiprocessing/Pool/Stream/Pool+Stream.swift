@@ -12,7 +12,7 @@ extension Pool {
     /// that were made in a way of your own, through a tunnel for example.
     ///
     /// The worker has to prove the secret, as those that connect by themselves. Does not wait for it. One system call.
-    /// - Parameter socket: stays the caller's to close, which does not end the connection.
+    /// - Parameter socket: stays the caller's to close, which does not end the connection. It does not wait any more (O_NONBLOCK).
     /// - Throws: ``StreamError`` (`invalidArgument`) for what is not open, or if the pool's workers do not come over sockets.
     public func attach(_ socket: FileDescriptor) throws {
         guard let stream else {

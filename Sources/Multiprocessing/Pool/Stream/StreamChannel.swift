@@ -23,12 +23,12 @@ final class StreamChannel: Sendable {
         var isLast = false
         var hasSentSinceBeat = false
         /// When the outbox last became smaller, or was empty.
-        var lastProgress = ContinuousClock.now
+        var lastProgress = SuspendingClock.now
     }
 
     private struct Receiving {
         var reader: FrameReader
-        var lastHeard = ContinuousClock.now
+        var lastHeard = SuspendingClock.now
     }
 
     private let socket: SharedDescriptor
@@ -127,9 +127,10 @@ final class StreamChannel: Sendable {
         if isDue { send(StreamFrame(kind: .beat)) }
     }
 
-    /// For how long nothing of what waits was taken; zero if nothing waits.
+    /// For how long nothing of what waits was taken; zero if nothing waits. As for the silence, the time in which this machine slept
+    /// does not count.
     var stall: Duration {
-        sending.withLock { $0.outbox.isEmpty ? .zero : ContinuousClock.now - $0.lastProgress }
+        sending.withLock { $0.outbox.isEmpty ? .zero : SuspendingClock.now - $0.lastProgress }
     }
 
     // MARK: Receiving
@@ -174,9 +175,12 @@ final class StreamChannel: Sendable {
         }
     }
 
-    /// Lets frames be longer than a stranger's: who is at the other end is known, by its first frame.
+    /// Lets frames be longer than a stranger's: who is at the other end is known, by its first frame. Its silence counts from now.
     func raiseLimit(to limit: Int) {
-        receiving.withLock { $0.reader = FrameReader(after: $0.reader, limit: limit) }
+        receiving.withLock { receiving in
+            receiving.reader = FrameReader(after: receiving.reader, limit: limit)
+            receiving.lastHeard = .now
+        }
     }
 
     /// The frames that came together with the first one.
@@ -194,7 +198,7 @@ final class StreamChannel: Sendable {
     }
 
     /// For how long nothing came. To be asked after ``receive()``, lest something has come that was not looked at.
-    var silence: Duration { receiving.withLock { ContinuousClock.now - $0.lastHeard } }
+    var silence: Duration { receiving.withLock { SuspendingClock.now - $0.lastHeard } }
 
     /// Ends the connection at once; whoever waits for it finds end of file.
     func end() { sending.withLock { end(&$0) } }

@@ -72,7 +72,6 @@ extension StreamHubState {
         case .refused(let error):
             refuse(channel, error)
         case .worker(let worker):
-            channel.raiseLimit(to: options.maximumMessage)
             seat(worker, channel)
         }
     }
@@ -105,6 +104,7 @@ extension StreamHubState {
             maximumMessage: options.maximumMessage
         )
         guard let frame = try? StreamHello.welcome(terms, token) else { return channel.close() }
+        channel.raiseLimit(to: options.maximumMessage)
         places[number]!.channel = channel
         places[number]!.worker = worker
         places[number]!.deadline = nil

@@ -17,7 +17,8 @@
 /// everybody is trusted, or a tunnel.
 ///
 /// Locks, queues, shared memory and connections do not travel over a socket: a task with one among its captures or arguments throws
-/// ``PoolError`` (`cannotTravel`), which names it. No other task minds.
+/// ``PoolError`` (`cannotTravel`), which names it. No other task minds. What a pool looks up about a process, its memory above all
+/// (``PoolOptions/memoryPerWorker``, ``PoolOptions/memoryPerTask``), it knows of workers only that the local launcher started.
 public struct StreamWorkers: Sendable {
     /// Where the pool listens. The default is a free port that only this machine can reach.
     public var address = WorkerAddress.tcp()

@@ -249,6 +249,31 @@ extension ProcessTests {
             try await check(pool: .terminated) { try await task.value }
         }
 
+        /// What a worker may take to come up does not run while nobody is there.
+        @Test func theTimeToComeUpBeginsWithTheWorker() async throws {
+            var options = options { $0.launcher = .none }
+            options.initializerTimeout = .milliseconds(400)
+            let file = "/tmp/multiprocessing-slow-\(getpid())"
+            unlink(file)
+            let pool = try Pool(processes: 1, options: options) {
+                // The first one never comes up.
+                if text(of: file) == nil {
+                    close(creat(file, 0o600))
+                    sleepForever()
+                }
+            }
+            #expect(try await !pool.submit { 1 }.wait(timeout: .milliseconds(1500)))
+            let slow = try worker(pool.invitation)
+            #expect(try await slow.join(timeout: .seconds(20)))
+            #expect(slow.exitStatus == .exited(70))
+            let quick = try worker(pool.invitation)
+            #expect(try await pool.apply { 2 } == 2)
+            unlink(file)
+            pool.close()
+            #expect(try await pool.join(timeout: .seconds(30)))
+            #expect(try await quick.value == "let go")
+        }
+
         @Test func aFunctionThatStartsWorkers() async throws {
             let invitations = Mutex<[WorkerInvitation]>([])
             let workers = Mutex<[ChildProcess<String>]>([])
