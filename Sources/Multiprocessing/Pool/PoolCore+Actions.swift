@@ -97,7 +97,7 @@ extension PoolCore {
             // It may have ended by now.
             guard state.scheduler.knows(worker) else { return }
             state.workers[worker] = WorkerState(link: link, name: name)
-            if state.scheduler.isStarting(worker) { startSetupTimer(worker, &state) }
+            if state.scheduler.isStarting(worker), !link.isAwaited { startSetupTimer(worker, &state) }
         }
     }
 

@@ -92,7 +92,7 @@ extension PoolOptions {
         workers: Int,
         _ fileID: StaticString,
         _ line: UInt
-    ) -> any WorkerTransport {
+    ) throws -> any WorkerTransport {
         switch backend.kind {
         case .threads:
             return ThreadTransport(setup: setup, exitTimeout: exitTimeout)
@@ -113,6 +113,18 @@ extension PoolOptions {
                 exitTimeout: exitTimeout,
                 output: delivery,
                 placement: WorkerPlacement(affinity, process.processorAffinity),
+                fileID: fileID,
+                line: line
+            )
+        case .stream(let description):
+            var process = process
+            process.isDaemon = process.isDaemon ?? true
+            let body = try PoolWorkerProgram.body(setup, exitTimeout: exitTimeout, fileID, line)
+            return try StreamTransport(
+                description,
+                places: workers,
+                body: body,
+                process: process,
                 fileID: fileID,
                 line: line
             )

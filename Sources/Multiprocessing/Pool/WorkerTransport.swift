@@ -8,7 +8,8 @@ protocol WorkerTransport: Sendable {
     /// - Parameter report: called for each message and, once, for the end, after which nothing counts.
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink
 
-    /// Called when the last worker is gone and there will be no other; calls `done` when nothing of them is on its way any more.
+    /// The pool has ended: every worker is gone and none will be started. Lets go of whatever it has, and calls `done` when nothing
+    /// of the workers is on its way any more.
     func finish(_ done: @escaping @Sendable () -> Void)
 }
 
@@ -22,8 +23,10 @@ protocol WorkerLink: Sendable {
     func send(_ message: PoolMessage)
     /// Ends the worker at once, whatever it is doing. Its end is reported all the same.
     func kill()
-    /// The worker's process, once it has one.
+    /// The worker's process, once it has one that this machine knows by its id.
     var processIdentifier: Int32? { get }
+    /// Whether nobody has come yet, and the pool cannot say when: what it may take to come up is counted from ``WorkerEvent/came`` on.
+    var isAwaited: Bool { get }
     /// The task that the worker has begun last, as it noted at a place that it shares with its pool; nil if it has none, and tells by
     /// messages instead. It stays there when the worker has died.
     var begun: Int? { get }
@@ -32,12 +35,17 @@ protocol WorkerLink: Sendable {
 }
 
 extension WorkerLink {
+    var isAwaited: Bool { false }
     var begun: Int? { nil }
     func position(in task: Int) -> ChunkPosition? { nil }
 }
 
 enum WorkerEvent: Sendable {
+    /// One that was awaited is there, and is coming up.
+    case came
     case message(PoolMessage)
     /// It is gone; the error says why, if it did not leave by itself.
     case ended((any Error)?)
+    /// It is gone, and so what: it had come by itself, and whoever does may go again. Otherwise like `ended`.
+    case left((any Error)?)
 }

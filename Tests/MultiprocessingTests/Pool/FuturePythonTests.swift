@@ -229,7 +229,7 @@ extension ProcessTests {
         }
 
         // CPython: ThreadPoolWaitTests.test_pending_calls_race
-        @Test(arguments: Backend.poolWorkers) func noWakeUpIsLost(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func noWakeUpIsLost(backend: Backend) async throws {
             try await withPool(processes: 8, options: backend.poolOptions) { pool async throws in
                 let tasks = try (0..<100).map { number in
                     try pool.submit { () -> Int in

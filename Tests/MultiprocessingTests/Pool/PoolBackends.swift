@@ -5,12 +5,18 @@ extension Backend {
     static let poolWorkers: [Backend] = [.forkServer, .threads]
     /// Those that are processes; copies by `.fork` cannot run Swift tasks.
     static let poolProcesses: [Backend] = [.forkServer, .spawn]
-    static let poolWorkersOfAllKinds = poolProcesses + [.threads]
+    static let poolWorkersOfAllKinds = poolProcesses + [.threads, .stream]
+    /// For tests whose tasks use no locks or other handles, which are of one machine.
+    static let poolWorkersAnywhere = poolWorkers + [.stream]
 
     /// A pool's options with workers of this kind.
     var poolOptions: PoolOptions {
         var options = PoolOptions()
-        if let startMethod { options.process.startMethod = startMethod } else { options.backend = .threads }
+        switch self {
+        case .threads: options.backend = .threads
+        case .stream: options.backend = .stream()
+        default: options.process.startMethod = startMethod
+        }
         return options
     }
 }
