@@ -11,7 +11,11 @@ struct SynchronousMappingBody<Result: Codable & Sendable, each Argument>: Functi
         for _ in 0..<count {
             chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { chunk.add(try function(repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
+            do {
+                chunk.add(try function(repeat each item))
+            } catch {
+                return try ResultCoding.encode(chunk.end(error))
+            }
         }
         return try ResultCoding.encode(chunk.end())
     }
@@ -29,7 +33,11 @@ struct AsynchronousMappingBody<Result: Codable & Sendable, each Argument: Sendab
         for _ in 0..<count {
             chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { chunk.add(try await function(repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
+            do {
+                chunk.add(try await function(repeat each item))
+            } catch {
+                return try ResultCoding.encode(chunk.end(error))
+            }
         }
         return try ResultCoding.encode(chunk.end())
     }
@@ -56,7 +64,11 @@ struct SynchronousLeadingMappingBody<Leading: LeadingArgument, Result: Codable &
         for _ in 0..<count {
             chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { chunk.add(try function(&leading.value, repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
+            do {
+                chunk.add(try function(&leading.value, repeat each item))
+            } catch {
+                return try ResultCoding.encode(chunk.end(error))
+            }
         }
         return try ResultCoding.encode(chunk.end())
     }
@@ -76,7 +88,11 @@ struct AsynchronousLeadingMappingBody<Leading: LeadingArgument, Result: Codable 
         for _ in 0..<count {
             chunk.begin()
             let item = (repeat try arguments.value((each Argument).self))
-            do { chunk.add(try await call(repeat each item)) } catch { return try ResultCoding.encode(chunk.end(error)) }
+            do {
+                chunk.add(try await call(repeat each item))
+            } catch {
+                return try ResultCoding.encode(chunk.end(error))
+            }
         }
         return try ResultCoding.encode(chunk.end())
     }

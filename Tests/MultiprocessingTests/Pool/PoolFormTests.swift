@@ -149,6 +149,12 @@ extension ProcessTests {
             }
         }
 
+        /// As far as this is an optimised build, what the optimiser leaves of closures and types is enough.
+        @Test(arguments: ["processes", "threads"]) func inAPlainProgram(backend: String) async throws {
+            let end = try await onThread { try Scenario(["pool-forms", backend]).finish() }
+            #expect(end.status == 0 && end.output == "done\n", "\(end)")
+        }
+
         @Test func starMapThrowsTheItemsErrorAndLimitsItsTime() async throws {
             struct Odd: Error, Codable, Equatable { var number: Int }
             try await withPool(processes: 2) { pool async throws in
