@@ -19,11 +19,14 @@ public class Pool: @unchecked Sendable {
     // Unchecked: the one subclass, StatefulPool, is this module's own and stores nothing; what is stored here is constant.
     let core: PoolCore
     let options: PoolOptions
+    private let claim: PoolBudget.Claim?
 
     /// Makes a pool and starts its workers; does not wait for them to come up.
     ///
     /// - Parameters:
-    ///   - processes: how many workers; nil is ``availableProcessorCount``.
+    ///   - processes: how many workers; nil is ``availableProcessorCount``. Inside a worker of another pool, nil is this worker's
+    ///     share of the processors that the workers of that one do not take, less what other pools of the worker have; at least 1.
+    ///     So pools in the workers of pools do not multiply.
     ///   - initializer: runs in each worker before its first task. If it throws, crashes or does not return in one worker after the
     ///     other, the pool gives up and its tasks throw ``PoolError/Code/workersFail``: see ``RestartBudget``.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
@@ -56,7 +59,7 @@ public class Pool: @unchecked Sendable {
         _ fileID: StaticString,
         _ line: UInt
     ) throws {
-        let count = processes ?? availableProcessorCount
+        let count = processes ?? PoolBudget.standard
         guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
         if let most = options.tasksPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most) tasks")
@@ -100,9 +103,12 @@ public class Pool: @unchecked Sendable {
         )
         core = PoolCore(
             configuration,
-            transport: options.transport(setup, fileID, line),
+            transport: options.transport(setup, workers: count, fileID, line),
             options: options
         )
+        claim = options.backend == .processes ? PoolBudget.Claim(count) : nil
+        if let drain = options.drain { try core.drain(on: drain) }
+        _ = core.end.observe { [claim] _ in claim?.resize(to: 0) }
         core.begin()
     }
 
@@ -146,6 +152,7 @@ public class Pool: @unchecked Sendable {
     /// - Throws: ``PoolError`` (`invalidArgument`).
     public func resize(to count: Int) throws {
         guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
+        claim?.resize(to: count)
         core.resize(to: count)
     }
 

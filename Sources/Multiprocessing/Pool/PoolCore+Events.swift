@@ -42,7 +42,6 @@ extension PoolCore {
             update { state in
                 let actions = state.scheduler.taskBegan(message.task, by: worker)
                 startTimer(message.task, worker, &state)
-                watchMemory(message.task, worker, &state)
                 return actions
             }
         case .recalled:

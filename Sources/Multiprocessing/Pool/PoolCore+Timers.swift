@@ -66,7 +66,6 @@ extension PoolCore {
         guard let limit = state.work[task]?.memoryLimit ?? memoryPerTask,
             let pid = state.workers[worker]?.link.processIdentifier
         else { return }
-        state.workers[worker]?.memoryWatch?.cancel()
         state.workers[worker]?.memoryWatch = Task.detached { [weak self] in
             while true {
                 try? await Task.sleep(for: Self.memoryInterval)
@@ -74,11 +73,11 @@ extension PoolCore {
                 guard usage.residentMemory > limit else { continue }
                 self.update { state in
                     let begun = self.noteBegun(by: worker, &state)
-                    guard state.scheduler.task(of: worker) == task else { return begun }
+                    // Perhaps it has not begun; or the worker is being ended for it.
+                    guard state.scheduler.task(of: worker) == task, state.work[task] != nil else { return begun }
                     state.excesses[task] = usage.residentMemory
                     return begun + state.scheduler.outgrow(task, by: worker)
                 }
-                return
             }
         }
     }

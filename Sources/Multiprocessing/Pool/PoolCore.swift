@@ -109,6 +109,9 @@ final class PoolCore: Sendable {
         var results: [Int: Outcome] = [:]
         /// How much memory tasks used that used too much.
         var excesses: [Int: Int] = [:]
+        /// What waits for signals; and the tasks that were not done when the time to drain was over.
+        var drain: Task<Void, Never>?
+        var undrained: [String] = []
         /// Workers that are to be started after a while.
         var delayed: Set<Int> = []
         /// How far workers were in tasks over many items that they did not finish.
@@ -146,5 +149,9 @@ final class PoolCore: Sendable {
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
         state = Mutex(State(scheduler: PoolScheduler(configuration)))
         self.transport = transport
+    }
+
+    deinit {
+        state.withLock { $0.drain }?.cancel()
     }
 }

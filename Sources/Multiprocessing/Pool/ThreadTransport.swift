@@ -89,6 +89,7 @@ private final class ThreadLink: WorkerLink {
 extension PoolOptions {
     func transport(
         _ setup: @escaping WorkerSetup,
+        workers: Int,
         _ fileID: StaticString,
         _ line: UInt
     ) -> any WorkerTransport {
@@ -98,6 +99,7 @@ extension PoolOptions {
         case .processes:
             var process = process
             process.isDaemon = process.isDaemon ?? true
+            process.environment[PoolBudget.variable] = "\(PoolBudget.share(ofEach: workers))"
             var delivery: OutputDelivery?
             switch output.kind {
             case .inherited: break
