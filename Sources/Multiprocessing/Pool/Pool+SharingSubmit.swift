@@ -3,7 +3,8 @@
 extension Pool {
     /// Gives the pool a task that uses a value that is sent along, and returns at once.
     ///
-    /// Otherwise as ``submit(timeout:retries:fileID:line:_:)-…``.
+    /// It is sent with each such task: see ``share(_:)`` for a value that many tasks use. Otherwise as
+    /// ``submit(timeout:memoryLimit:retries:fileID:line:_:)-…``.
     public func submit<Shared: Codable & Sendable, Value: Sendable>(
         sharing shared: Shared,
         timeout: Duration? = nil,

@@ -21,7 +21,7 @@ extension Pool {
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
-        return try await all(of: tupleStream(tuples, settings, function))
+        return try await tupleMap(tuples, settings, function).values()
     }
 
     /// Calls an asynchronous `transform` with each tuple's elements as its arguments; otherwise as for a synchronous one.
@@ -38,7 +38,7 @@ extension Pool {
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(asynchronous: transform, fileID: settings.fileID, line: settings.line)
         }
-        return try await all(of: tupleStream(tuples, settings, function))
+        return try await tupleMap(tuples, settings, function).values()
     }
 
     /// The same for code that may block its thread.
@@ -56,7 +56,7 @@ extension Pool {
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
-        return try all(of: tupleStream(tuples, settings, function))
+        return try tupleMap(tuples, settings, function).values()
     }
 
     /// Calls `transform` with each tuple's elements as its arguments, in the workers, and gives the values as they come; otherwise as `imap`.
@@ -117,14 +117,16 @@ extension Pool {
 }
 
 extension Pool {
-    func tupleStream<Tuples: Sequence, each Argument: Codable & Sendable, Value>(
+    func tupleMap<Tuples: Sequence, each Argument: Codable & Sendable, Value>(
         _ tuples: Tuples,
         _ settings: MapSettings,
         _ function: EncodedPieces
-    ) -> ChunkStream<Tuples.Element, Value> where Tuples.Element == (repeat each Argument) {
-        ChunkStream(self, tuples, settings: settings, function: function) { (tuples) throws(ClosureError) in
+    ) -> RunningMap<Value> where Tuples.Element == (repeat each Argument) {
+        let stream = ChunkStream<Tuples.Element, Value>(self, tuples, settings: settings, function: function) {
+            (tuples) throws(ClosureError) in
             try Job.encodeTuples(tuples) { (tuple: Tuples.Element) -> (repeat each Argument) in tuple }
         }
+        return RunningMap(suspending: { try await self.all(of: stream) }, blocking: { try self.all(of: stream) })
     }
 
     func tupleResults<Tuples: Sequence & Sendable, each Argument: Codable & Sendable, Value>(
@@ -144,4 +146,22 @@ extension Pool {
             }
         )
     }
+}
+
+/// A map over tuples, of which only the type of the values is left to see.
+///
+/// For functions that are generic over a pack: an optimised one that is asynchronous, and calls another one such, takes its memory
+/// back in a wrong order, which the runtime notices ("freed pointer was not the last allocation"). So it makes one of these in a
+/// synchronous call, and what it awaits knows of no pack.
+struct RunningMap<Value: Codable & Sendable> {
+    private let suspending: () async throws -> [Value]
+    private let blocking: () throws -> [Value]
+
+    init(suspending: @escaping () async throws -> [Value], blocking: @escaping () throws -> [Value]) {
+        self.suspending = suspending
+        self.blocking = blocking
+    }
+
+    func values() async throws -> [Value] { try await suspending() }
+    func values() throws -> [Value] { try blocking() }
 }

@@ -1,3 +1,5 @@
+internal import MultiprocessingWire
+
 // Functions of several arguments, over several sequences.
 
 extension Pool {
@@ -15,15 +17,11 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (repeat (each Items).Element) throws -> Value
     ) async throws -> [Value] where repeat (each Items).Element: Codable & Sendable {
-        try await starMap(
-            Zipped(repeat each items),
-            chunkSize: chunkSize,
-            timeout: timeout,
-            retries: retries,
-            fileID: fileID,
-            line: line,
-            transform
-        )
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let function = try travelling { () throws(ClosureError) in
+            try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
+        }
+        return try await tupleMap(zipping: repeat each items, settings: settings, function: function).values()
     }
 
     /// Calls an asynchronous `transform` with an item of each sequence; otherwise as for a synchronous one.
@@ -36,15 +34,11 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (repeat (each Items).Element) async throws -> Value
     ) async throws -> [Value] where repeat (each Items).Element: Codable & Sendable {
-        try await starMap(
-            Zipped(repeat each items),
-            chunkSize: chunkSize,
-            timeout: timeout,
-            retries: retries,
-            fileID: fileID,
-            line: line,
-            transform
-        )
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let function = try travelling { () throws(ClosureError) in
+            try Job.encodeMapping(asynchronous: transform, fileID: settings.fileID, line: settings.line)
+        }
+        return try await tupleMap(zipping: repeat each items, settings: settings, function: function).values()
     }
 
     /// The same for code that may block its thread.
@@ -58,15 +52,11 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (repeat (each Items).Element) throws -> Value
     ) throws -> [Value] where repeat (each Items).Element: Codable & Sendable {
-        try starMap(
-            Zipped(repeat each items),
-            chunkSize: chunkSize,
-            timeout: timeout,
-            retries: retries,
-            fileID: fileID,
-            line: line,
-            transform
-        )
+        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let function = try travelling { () throws(ClosureError) in
+            try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
+        }
+        return try tupleMap(zipping: repeat each items, settings: settings, function: function).values()
     }
 
     /// Calls `transform` with an item of each sequence and gives the values as they come; otherwise as `imap`.
@@ -117,5 +107,13 @@ extension Pool {
             line: line,
             transform
         )
+    }
+
+    private func tupleMap<each Items: Sequence, Value: Codable & Sendable>(
+        zipping items: repeat each Items,
+        settings: MapSettings,
+        function: EncodedPieces
+    ) -> RunningMap<Value> where repeat (each Items).Element: Codable & Sendable {
+        tupleMap(Zipped(repeat each items), settings, function)
     }
 }

@@ -114,10 +114,9 @@ extension PoolCore {
     func send(_ task: Int, to worker: Int, _ state: inout State) -> () -> Void {
         guard let work = state.work[task], let link = state.workers[worker]?.link else { return {} }
         var messages: [PoolMessage] = []
-        if work.function != 0, state.workers[worker]!.functions.insert(work.function).inserted,
-            let function = state.functions[work.function]
-        {
-            messages.append(PoolMessage(kind: .function, number: work.function, content: function))
+        let kept = abs(work.function)
+        if kept != 0, state.workers[worker]!.functions.insert(kept).inserted, let function = state.functions[kept] {
+            messages.append(PoolMessage(kind: .function, number: kept, content: function))
         }
         messages.append(PoolMessage(kind: .run, task: task, number: work.function, content: work.content))
         watchFront(of: worker, &state)

@@ -11,7 +11,8 @@ internal import Synchronization
 final class PoolCore: Sendable {
     /// What a task needs to be sent, and who waits for it.
     struct Work: Sendable {
-        /// The function's number, or zero if `content` is a function without arguments.
+        /// The function's number, or zero if `content` is a function without arguments; below zero, it is one that uses the value
+        /// that is kept under the opposite number.
         var function: Int
         var content: TravellingBytes
         /// What it may take from the moment it begins.

@@ -3,6 +3,9 @@ public struct PoolOptions: Sendable {
     /// The name in reports and logs; workers are numbered after it.
     public var name = "Pool"
     /// How each worker is set up: start method, environment, limits, affinity, niceness… Workers are daemons unless it says otherwise.
+    ///
+    /// ``StartMethod/fork`` is refused. A pool starts workers for as long as it lives, while its own and the program's threads run:
+    /// a copy made then holds whatever locks they had, for ever, and a worker runs Swift tasks, for which it lacks the threads.
     public var process = ProcessOptions()
     /// A worker is replaced after so many tasks; nil is never. Python: `maxtasksperchild`.
     public var tasksPerWorker: Int?

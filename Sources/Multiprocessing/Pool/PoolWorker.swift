@@ -18,6 +18,8 @@ final class PoolWorker: Sendable {
         /// As they came: they are rebuilt when a task wants them, so that whatever comes of that is this task's.
         var functions: [Int: TravellingBytes] = [:]
         var jobs: [Int: Job] = [:]
+        /// Those that are values, once a task has wanted them.
+        var values: [Int: any Sendable] = [:]
         var inbox: [Assignment] = []
         var running: (id: Int, task: Task<Void, Never>)?
         /// The task that has begun, and whether nobody wants it any more.
@@ -69,6 +71,7 @@ final class PoolWorker: Sendable {
             state.withLock { state in
                 state.functions[message.number] = nil
                 state.jobs[message.number] = nil
+                state.values[message.number] = nil
             }
         case .run: enqueue(Assignment(id: message.task, function: message.number, content: message.content))
         case .recall: giveBack(message.task)
@@ -231,10 +234,9 @@ final class PoolWorker: Sendable {
 
     private func call(_ assignment: Assignment) async throws -> EncodedPieces {
         let content = assignment.content ?? TravellingBytes([])
-        if assignment.function == 0 {
-            let job = try Self.rebuilt(content)
-            guard job.isAsync else { return try job.runSynchronously() }
-            return try await elsewhere { try await job.run() }
+        if assignment.function == 0 { return try await call(content) }
+        if assignment.function < 0 {
+            return try await CurrentWorker.$worker.withValue(self) { try await call(content) }
         }
         let (id, send) = (assignment.id, send)
         let sendPart: @Sendable (EncodedPieces) throws -> Void = {
@@ -242,6 +244,12 @@ final class PoolWorker: Sendable {
         }
         let reporter = place?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
         return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
+    }
+
+    private func call(_ content: TravellingBytes) async throws -> EncodedPieces {
+        let job = try Self.rebuilt(content)
+        guard job.isAsync else { return try job.runSynchronously() }
+        return try await elsewhere { try await job.run() }
     }
 
     private func call(_ function: Int, _ content: TravellingBytes) async throws -> EncodedPieces {
@@ -262,6 +270,18 @@ final class PoolWorker: Sendable {
 
     private static func rebuilt(_ content: TravellingBytes) throws -> Job {
         try content.withBytes { try Job(decoding: $0, objects: content.objects) }
+    }
+
+    /// A value that is kept here. The first task that wants it decodes it.
+    func value<Value: Sendable>(_ number: Int, as type: Value.Type) throws -> Value {
+        let (known, content) = state.withLock { ($0.values[number], $0.functions[number]) }
+        if let known = known as? Value { return known }
+        guard let content else { throw PoolError(.cannotTravel, "The shared value did not arrive in the worker") }
+        let value = try content.withBytes { try Job.decodeResult($0, objects: content.objects, as: Value.self) }
+        state.withLock { state in
+            if state.functions[number] != nil { state.values[number] = value }
+        }
+        return value
     }
 
     private func job(_ number: Int) throws -> Job {

@@ -31,4 +31,27 @@ enum Sharing {
     ) -> @Sendable @concurrent (Item) async throws -> R {
         { item in try await body(shared, item) }
     }
+
+    // MARK: A value that the worker keeps
+
+    static func bound<Shared: Codable & Sendable, R>(
+        _ number: Int,
+        keptAs type: Shared.Type,
+        _ body: @escaping @Sendable (Shared) throws -> R
+    ) -> @Sendable () throws -> R {
+        { try body(try kept(number)) }
+    }
+
+    static func bound<Shared: Codable & Sendable, R>(
+        _ number: Int,
+        keptAs type: Shared.Type,
+        asynchronous body: @escaping @Sendable @concurrent (Shared) async throws -> R
+    ) -> @Sendable @concurrent () async throws -> R {
+        { try await body(try kept(number)) }
+    }
+
+    private static func kept<Shared: Sendable>(_ number: Int) throws -> Shared {
+        // Set by the worker for the tasks whose number says that they use one.
+        try CurrentWorker.worker!.value(number, as: Shared.self)
+    }
 }

@@ -26,7 +26,7 @@ extension StatefulPool {
                 line: settings.line
             )
         }
-        return try await all(of: tupleStream(tuples, settings, function))
+        return try await tupleMap(tuples, settings, function).values()
     }
 
     /// Calls an asynchronous `transform` with its worker's state and each tuple's elements; otherwise as for a synchronous one.
@@ -48,7 +48,7 @@ extension StatefulPool {
                 line: settings.line
             )
         }
-        return try await all(of: tupleStream(tuples, settings, function))
+        return try await tupleMap(tuples, settings, function).values()
     }
 
     /// The same for code that may block its thread.
@@ -71,7 +71,7 @@ extension StatefulPool {
                 line: settings.line
             )
         }
-        return try all(of: tupleStream(tuples, settings, function))
+        return try tupleMap(tuples, settings, function).values()
     }
 
     /// Calls `transform` with its worker's state and each tuple's elements, in the workers, and gives the values as they come; otherwise as `imap`.

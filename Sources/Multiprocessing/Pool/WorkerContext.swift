@@ -13,6 +13,8 @@ typealias WorkerSetup = @Sendable @concurrent () async throws -> any WorkerConte
 enum CurrentWorker {
     /// The context of the worker whose task this is; nil elsewhere, and in pools whose workers have no state.
     @TaskLocal static var context: (any WorkerContext)?
+    /// The worker, for tasks that use a value which it keeps.
+    @TaskLocal static var worker: PoolWorker?
 }
 
 extension WorkerContext {

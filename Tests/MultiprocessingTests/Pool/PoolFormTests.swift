@@ -83,6 +83,53 @@ extension ProcessTests {
             }
         }
 
+        @Test(arguments: Backend.poolWorkers) func aValueForManyTasks(backend: Backend) async throws {
+            try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
+                let before = Model.alive.load(ordering: .relaxed)
+                var model: PoolShared? = try pool.share(Model(3))
+                #expect(Model.alive.load(ordering: .relaxed) == before)
+                let start = Model.decoded.load(ordering: .relaxed)
+                var tasks = try (0..<100).map { number in
+                    try pool.submit(sharing: model!) { model in
+                        (model.factor * number, Model.decoded.load(ordering: .relaxed))
+                    }
+                }
+                tasks.append(
+                    try pool.submit(sharing: model!) { model in
+                        await Task.yield()
+                        return (model.factor * 100, Model.decoded.load(ordering: .relaxed))
+                    }
+                )
+                let last = try pool.submit(sharing: model!) { $0.factor }
+                // It is there for those that were submitted.
+                model = nil
+                for (number, task) in tasks.enumerated() {
+                    let (product, decoded) = try await task.value
+                    #expect(product == number * 3)
+                    // Once in each worker; those that are threads count together.
+                    #expect(decoded <= (backend == .threads ? start + 2 : 1))
+                }
+                #expect(try await last.value == 3)
+                for _ in 0..<20 {
+                    #expect(try await pool.apply { Model.alive.load(ordering: .relaxed) } == before)
+                }
+            }
+        }
+
+        @Test func aWorkerThatReplacesAnotherIsSentTheValue() async throws {
+            try await withPool(processes: 1) { pool async throws in
+                let model = try pool.share(Model(5))
+                #expect(try await pool.apply(sharing: model) { $0.factor } == 5)
+                await #expect(throws: ProcessCrash.self) {
+                    try await pool.apply(sharing: model) { model -> Int in fatalError("\(model.factor)") }
+                }
+                #expect(try await onThread { try pool.apply(sharing: model) { $0.factor } } == 5)
+                try await withPool(processes: 1) { other async throws in
+                    try await check(pool: .invalidArgument) { try await other.apply(sharing: model) { $0.factor } }
+                }
+            }
+        }
+
         // MARK: Tuples
 
         // CPython: _TestPool.test_starmap, _TestPool.test_starmap_async
@@ -147,6 +194,12 @@ extension ProcessTests {
                 for try await value in results { seen.append(value) }
                 #expect(seen == Array(1...10))
             }
+        }
+
+        /// As far as this is an optimised build, what the optimiser leaves of closures and types is enough.
+        @Test(arguments: ["processes", "threads"]) func inAPlainProgram(backend: String) async throws {
+            let end = try await onThread { try Scenario(["pool-forms", backend]).finish() }
+            #expect(end.status == 0 && end.output == "done\n", "\(end)")
         }
 
         @Test func starMapThrowsTheItemsErrorAndLimitsItsTime() async throws {
