@@ -16,7 +16,6 @@ extension PoolCore {
                 }
                 // Before anything else: what it had begun is what it died of.
                 let begun = noteBegun(by: worker, &state)
-                notePosition(of: worker, &state)
                 state.workers.removeValue(forKey: worker)?.timer?.cancel()
                 let actions = begun + state.scheduler.workerEnded(worker)
                 // Kept for the task that it died of, if there is one.
@@ -68,16 +67,15 @@ extension PoolCore {
         }
     }
 
-    /// Takes note of the task that a worker has begun, if it tells by other means than messages.
+    /// Takes note of the task that a worker has begun, and of how far it is with its items, where it tells by other means than messages.
     func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
-        guard let task = state.workers[worker]?.link.begun else { return [] }
-        return state.scheduler.taskBegan(task, by: worker)
-    }
-
-    /// Writes down how far a worker is with the items of its task, before it is gone.
-    func notePosition(of worker: Int, _ state: inout State) {
-        guard let task = state.scheduler.task(of: worker), state.work[task]?.items != nil else { return }
-        state.positions[task] = state.workers[worker]?.link.position(in: task)
+        guard let link = state.workers[worker]?.link else { return [] }
+        var actions: [PoolScheduler.Action] = []
+        if let task = link.begun { actions = state.scheduler.taskBegan(task, by: worker) }
+        if let task = state.scheduler.task(of: worker), state.work[task]?.items != nil {
+            state.positions[task] = link.position(in: task)
+        }
+        return actions
     }
 
     /// Whether a worker has grown too large or too old.

@@ -26,7 +26,6 @@ extension PoolCore {
             // Does nothing if it has finished while this was on its way.
             self.update { state in
                 let begun = self.noteBegun(by: worker, &state)
-                self.notePosition(of: worker, &state)
                 return begun + state.scheduler.expire(task, by: worker)
             }
         }

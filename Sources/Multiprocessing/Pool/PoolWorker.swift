@@ -37,19 +37,19 @@ final class PoolWorker: Sendable {
     /// Whether ``runNext(on:)`` is called for each task.
     private let isDriven: Bool
     /// Where to note what is begun; nil if the pool could not look there: then it is sent a message.
-    private let notes: WorkerNotes?
+    private let place: WorkerPlace?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
         isDriven: Bool = false,
-        notes: WorkerNotes? = nil,
+        place: WorkerPlace? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
         self.isDriven = isDriven
-        self.notes = notes
+        self.place = place
         self.send = send
         self.leave = leave
     }
@@ -134,8 +134,8 @@ final class PoolWorker: Sendable {
         on executor: (any TaskExecutor)?,
         _ done: @escaping @Sendable () -> Void = {}
     ) -> Task<Void, Never> {
-        if let notes {
-            notes.note(task: assignment.id)
+        if let place {
+            place.note(task: assignment.id)
         } else {
             try? send(PoolMessage(kind: .began, task: assignment.id))
         }
@@ -209,7 +209,7 @@ final class PoolWorker: Sendable {
         let sendPart: @Sendable (EncodedPieces) throws -> Void = {
             try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0)))
         }
-        let reporter = notes?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
+        let reporter = place?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
         return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
     }
 

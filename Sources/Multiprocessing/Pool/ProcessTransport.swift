@@ -184,14 +184,14 @@ private final class ProcessLink: WorkerLink {
 
     // The connection keeps its memory also when it is closed.
 
-    var begun: Int? { withNotes(\.begun) }
+    var begun: Int? { withPlace(\.task) }
 
-    func position(in task: Int) -> ChunkPosition? { withNotes { $0.position(in: task) } }
+    func position(in task: Int) -> ChunkPosition? { withPlace { $0.position(in: task) } }
 
-    private func withNotes<R>(_ body: (WorkerNotes) -> R?) -> R? {
+    private func withPlace<R>(_ body: (WorkerPlace) -> R?) -> R? {
         guard let connection = state.withLock({ $0.connection }), let ring = connection.end.incoming else { return nil }
         defer { withExtendedLifetime(connection) {} }
-        return body(WorkerNotes(beside: ring))
+        return body(WorkerPlace(beside: ring))
     }
 }
 
@@ -210,10 +210,10 @@ extension PoolWorker {
         }
         let done = OneShot<Void>()
         // The connection, which has their memory, lives as long as the process.
-        let notes = WorkerNotes(beside: try connection.end.requireOutgoing())
+        let place = WorkerPlace(beside: try connection.end.requireOutgoing())
         let worker = PoolWorker(
             isDriven: true,
-            notes: notes,
+            place: place,
             send: { message in
                 do {
                     try message.send(over: connection)

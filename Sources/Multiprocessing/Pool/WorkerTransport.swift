@@ -25,8 +25,8 @@ protocol WorkerLink: Sendable {
 }
 
 extension WorkerLink {
-    func position(in task: Int) -> ChunkPosition? { nil }
     var begun: Int? { nil }
+    func position(in task: Int) -> ChunkPosition? { nil }
 }
 
 enum WorkerEvent: Sendable {

@@ -14,7 +14,7 @@ enum ChunkPosition: Sendable, Equatable {
 ///
 /// A store each, and no system call; they are there when the process has been killed. They are words of the connection's, which
 /// has to live as long as this is used.
-struct WorkerNotes: Sendable {
+struct WorkerPlace: Sendable {
     private let ring: MessageRing
 
     init(beside ring: MessageRing) {
@@ -28,7 +28,7 @@ struct WorkerNotes: Sendable {
     }
 
     /// The task that the worker has begun last; nil if it has not begun any.
-    var begun: Int? {
+    var task: Int? {
         let note = ring.note(0).pointee.load(ordering: .acquiring)
         return note == 0 ? nil : Int(note) - 1
     }
