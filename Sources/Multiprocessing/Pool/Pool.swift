@@ -22,8 +22,8 @@ public final class Pool: Sendable {
     ///
     /// - Parameters:
     ///   - processes: how many workers; nil is ``availableProcessorCount``.
-    ///   - initializer: runs in each worker before its first task. If it throws in one worker after the other, the pool gives up
-    ///     and its tasks throw ``PoolError/Code/workersFail``.
+    ///   - initializer: runs in each worker before its first task. If it throws, crashes or does not return in one worker after the
+    ///     other, the pool gives up and its tasks throw ``PoolError/Code/workersFail``: see ``RestartBudget``.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
     public init(
         processes: Int? = nil,
@@ -52,9 +52,26 @@ public final class Pool: Sendable {
         if let most = options.timePerWorker, most <= .zero {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most)")
         }
+        if let most = options.memoryPerTask, most < 1 {
+            throw PoolError(.invalidArgument, "A task cannot do with \(most) bytes")
+        }
+        if let most = options.initializerTimeout, most <= .zero {
+            throw PoolError(.invalidArgument, "A worker cannot come up within \(most)")
+        }
+        let budget = options.restartBudget
+        if (budget.inARow ?? 1) < 1 || budget.count < 1 || budget.period <= .zero {
+            throw PoolError(.invalidArgument, "A pool cannot go on with \(budget)")
+        }
         self.options = options
+        let configuration = PoolScheduler.Configuration(
+            size: count,
+            tasksPerWorker: options.tasksPerWorker,
+            patience: budget.inARow ?? 8 + 2 * count,
+            mostEnds: budget.count,
+            period: budget.period
+        )
         core = PoolCore(
-            PoolScheduler.Configuration(size: count, tasksPerWorker: options.tasksPerWorker, patience: 8 + 2 * count),
+            configuration,
             transport: options.transport(initializer, fileID, line),
             options: options
         )

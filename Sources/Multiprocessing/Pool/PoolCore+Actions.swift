@@ -52,17 +52,22 @@ extension PoolCore {
     /// Looks up under the lock what an action needs; what is returned runs outside it.
     func step(_ action: PoolScheduler.Action, _ state: inout State) -> () -> Void {
         switch action {
-        case .start(let worker):
+        case .start(let worker, .zero):
             return { [self] in start(worker) }
+        case .start(let worker, let delay):
+            state.delayed.insert(worker)
+            return { [self] in start(worker, after: delay) }
         case .send(let task, let worker):
             return send(task, to: worker, &state)
         case .recall(let task, let worker):
             let link = state.workers[worker]?.link
             return { link?.send(PoolMessage(kind: .recall, task: task)) }
         case .stop(let worker):
+            if state.delayed.remove(worker) != nil { return { [self] in handle(.ended(nil), from: worker) } }
             let link = state.workers[worker]?.link
             return { link?.send(PoolMessage(kind: .stop)) }
         case .kill(let worker):
+            if state.delayed.remove(worker) != nil { return { [self] in handle(.ended(nil), from: worker) } }
             let link = state.workers[worker]?.link
             return { link?.kill() }
         case .interrupt(let task, let worker):
@@ -82,13 +87,25 @@ extension PoolCore {
         }
     }
 
-    func start(_ worker: Int) {
+    private func start(_ worker: Int) {
         // Its first message may come before the link is kept; what that leads to waits in line behind this.
         let name = "\(name)-\(worker + 1)"
         let link = transport.start(name) { [weak self] event in self?.handle(event, from: worker) }
         state.withLock { state in
             // It may have ended by now.
-            if state.scheduler.knows(worker) { state.workers[worker] = WorkerState(link: link, name: name) }
+            guard state.scheduler.knows(worker) else { return }
+            state.workers[worker] = WorkerState(link: link, name: name)
+            if state.scheduler.isStarting(worker) { startSetupTimer(worker, &state) }
+        }
+    }
+
+    private func start(_ worker: Int, after delay: Duration) {
+        Task.detached { [weak self] in
+            try? await Task.sleep(for: delay)
+            guard let self else { return }
+            // It may have been stopped before it was started.
+            let isWanted = self.state.withLock { $0.delayed.remove(worker) != nil }
+            if isWanted { self.start(worker) }
         }
     }
 

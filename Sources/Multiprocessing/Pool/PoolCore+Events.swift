@@ -12,15 +12,17 @@ extension PoolCore {
             update { state in
                 if let error {
                     state.endings[worker] = error
-                    state.lastFailure = error
+                    // One that was killed says nothing about why those fail that were not.
+                    if !state.scheduler.isDying(worker) { state.lastFailure = error }
                 }
                 // Before anything else: what it had begun is what it died of.
                 let begun = noteBegun(by: worker, &state)
-                state.workers.removeValue(forKey: worker)?.timer?.cancel()
-                let actions = begun + state.scheduler.workerEnded(worker)
+                state.workers[worker]?.cancelTimers()
+                state.workers[worker] = nil
+                let actions = begun + state.scheduler.workerEnded(worker, at: ContinuousClock.now - start)
                 // Kept for the task that it died of, if there is one.
                 let isBlamed = actions.contains { action in
-                    if case .resolve(_, .crashed(worker)) = action { true } else { false }
+                    if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
                 }
                 if !isBlamed { state.endings[worker] = nil }
                 return actions
@@ -30,11 +32,16 @@ extension PoolCore {
 
     func handle(_ message: PoolMessage, from worker: Int) {
         switch message.kind {
-        case .ready: update { $0.scheduler.workerReady(worker) }
+        case .ready:
+            update { state in
+                state.workers[worker]?.cancelTimers()
+                return state.scheduler.workerReady(worker)
+            }
         case .began:
             update { state in
                 let actions = state.scheduler.taskBegan(message.task, by: worker)
                 startTimer(message.task, worker, &state)
+                watchMemory(message.task, worker, &state)
                 return actions
             }
         case .recalled:
@@ -49,8 +56,7 @@ extension PoolCore {
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
-                state.workers[worker]?.timer?.cancel()
-                state.workers[worker]?.timer = nil
+                state.workers[worker]?.cancelTimers()
                 if state.work[message.task] != nil { state.results[message.task] = Self.outcome(message, name) }
                 if message.kind == .value {
                     state.pace.note(nanoseconds: message.number)
@@ -58,7 +64,7 @@ extension PoolCore {
                 }
                 let actions = state.scheduler.taskFinished(message.task, by: worker)
                 watchFront(of: worker, &state)
-                return isWorn ? actions + state.scheduler.replace(worker, atOnce: false) : actions
+                return isWorn ? actions + state.scheduler.replace(worker) : actions
             }
         case .setupFailed:
             let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
@@ -84,7 +90,7 @@ extension PoolCore {
         guard let state = state.withLock({ $0.workers[worker] }) else { return false }
         if let timePerWorker, ContinuousClock.now - state.start > timePerWorker { return true }
         guard let memoryPerWorker, let pid = state.link.processIdentifier else { return false }
-        return ResidentMemory.bytes(of: pid) ?? 0 > memoryPerWorker
+        return ProcessUsage(of: pid)?.residentMemory ?? 0 > memoryPerWorker
     }
 
     static func outcome(_ message: PoolMessage, _ name: String) -> Outcome {

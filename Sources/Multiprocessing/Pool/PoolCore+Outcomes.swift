@@ -4,9 +4,10 @@ internal import MultiprocessingWire
 
 extension PoolCore {
     /// A crash says what the worker was doing.
-    static func naming(_ task: String, _ error: (any Error)?) -> (any Error)? {
+    static func naming(_ task: String, _ deaths: Int, _ error: (any Error)?) -> (any Error)? {
         if var crash = error as? ProcessCrash {
             crash.task = task
+            crash.attempts = deaths
             return crash
         }
         if var left = error as? ProcessError {
@@ -24,19 +25,27 @@ extension PoolCore {
     ) -> Outcome {
         let result = state.results.removeValue(forKey: task)
         let position = state.positions.removeValue(forKey: task)
+        let excess = state.excesses.removeValue(forKey: task)
         let name = work.description(at: position)
         switch resolution {
         case .finished:
             return result ?? .failure(PoolError(.terminated, "\(name) left no result"))
-        case .crashed(let worker):
+        case .crashed(let worker, let deaths):
             let error =
-                Self.naming(name, state.endings.removeValue(forKey: worker))
+                Self.naming(name, deaths, state.endings.removeValue(forKey: worker))
                 ?? PoolError(.workersFail, "The worker that ran \(name) left without a result")
             return lost(error, work, position, isDeath: true)
         case .cancelled:
             return .failure(PoolError(.cancelled, "\(name) was cancelled"))
         case .expired:
             let error = PoolError(.timedOut, "\(name) took longer than \(work.timeout ?? .zero); its worker was ended")
+            return lost(error, work, position, isDeath: false)
+        case .outgrown:
+            let (used, limit) = (excess ?? 0, work.memoryLimit ?? memoryPerTask ?? 0)
+            let error = PoolError(
+                .memoryExceeded,
+                "\(name) had \(used >> 20) MiB of memory, of \(limit >> 20) MiB that it may have; its worker was ended"
+            )
             return lost(error, work, position, isDeath: false)
         case .abandoned where state.scheduler.hasGivenUp:
             return .failure(gaveUp(state))
@@ -52,7 +61,7 @@ extension PoolCore {
     }
 
     func gaveUp(_ state: State) -> PoolError {
-        let reason = state.lastFailure.map { ": \($0)" } ?? ""
-        return PoolError(.workersFail, "\(name) gave up, because its workers fail one after the other\(reason)")
+        let reason = state.lastFailure.map { "; the last reason: \($0)" } ?? ""
+        return PoolError(.workersFail, "\(name) gave up: its workers end with no task to blame for it\(reason)")
     }
 }

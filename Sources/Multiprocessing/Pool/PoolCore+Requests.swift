@@ -1,3 +1,4 @@
+internal import MultiprocessingSystem
 internal import MultiprocessingWire
 internal import Synchronization
 
@@ -61,8 +62,9 @@ extension PoolCore {
             )
         }
         for place in snapshot.workers.indices {
-            let pid = snapshot.workers[place].processIdentifier
-            snapshot.workers[place].residentMemory = pid.flatMap(ResidentMemory.bytes(of:))
+            let usage = snapshot.workers[place].processIdentifier.flatMap { ProcessUsage(of: $0) }
+            snapshot.workers[place].residentMemory = usage?.residentMemory
+            snapshot.workers[place].processorTime = usage?.processorTime
         }
         return snapshot
     }

@@ -16,6 +16,8 @@ final class PoolCore: Sendable {
         var content: TravellingBytes
         /// What it may take from the moment it begins.
         var timeout: Duration?
+        /// The resident memory that its worker may have while it runs.
+        var memoryLimit: Int?
         var retries: Int
         /// What errors and reports call it.
         var name: String
@@ -83,7 +85,16 @@ final class PoolCore: Sendable {
         let name: String
         let start = ContinuousClock.now
         var functions: Set<Int> = []
+        /// Ends what takes too long: the start, or the task that it runs or is to run.
         var timer: Task<Void, Never>?
+        /// Looks at the memory that its task uses.
+        var memoryWatch: Task<Void, Never>?
+
+        mutating func cancelTimers() {
+            timer?.cancel()
+            memoryWatch?.cancel()
+            (timer, memoryWatch) = (nil, nil)
+        }
     }
 
     struct State {
@@ -94,6 +105,10 @@ final class PoolCore: Sendable {
         /// Why workers ended, and results that arrived: until the scheduler's resolution is carried out.
         var endings: [Int: any Error] = [:]
         var results: [Int: Outcome] = [:]
+        /// How much memory tasks used that used too much.
+        var excesses: [Int: Int] = [:]
+        /// Workers that are to be started after a while.
+        var delayed: Set<Int> = []
         /// How far workers were in tasks over many items that they did not finish.
         var positions: [Int: ChunkPosition] = [:]
         /// A slice, because that gives up its first element at no cost.
@@ -112,12 +127,17 @@ final class PoolCore: Sendable {
     let grace: Duration
     /// When workers are replaced: bytes of resident memory, and time.
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
+    let memoryPerTask: Int?
+    let initializerTimeout: Duration?
+    let start = ContinuousClock.now
     /// Set when every task is resolved and every worker is gone.
     let end = OneShot<Void>()
 
     init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
         grace = options.grace
         name = options.name
+        memoryPerTask = options.memoryPerTask
+        initializerTimeout = options.initializerTimeout
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
         state = Mutex(State(scheduler: PoolScheduler(configuration)))
         self.transport = transport

@@ -14,9 +14,23 @@ public struct PoolOptions: Sendable {
     /// A worker is replaced when it is found, after a task, to have been there for longer; nil is never.
     public var timePerWorker: Duration?
 
+    /// A task, or an item of a map, whose worker is found to have more resident memory than so many bytes fails with
+    /// ``PoolError/Code/memoryExceeded``, and the worker is ended; nil is no limit. `submit` and `apply` can set their own.
+    ///
+    /// Looked at every 20 milliseconds while a task runs, so a task may have more for a moment; `process.limits` has limits that
+    /// the kernel enforces, of address space. Counts what the worker had before the task as well.
+    public var memoryPerTask: Int?
+
+    /// What a worker may take to come up, its initialiser included; then it is ended, and counts against ``restartBudget``. Nil is
+    /// no limit: then a task may wait without end for a worker that never comes.
+    public var initializerTimeout: Duration? = .seconds(300)
+    /// How many workers may end with no task to blame before the pool gives up.
+    public var restartBudget = RestartBudget()
+
     /// What a task that is cancelled, or has taken too long, has to end by itself before its worker is ended.
     ///
-    /// Its Swift task is cancelled in the worker at once. Zero, the default, waits for nothing.
+    /// Its Swift task is cancelled in the worker at once, so `timeout` and this together are a soft and a hard limit. Zero, the
+    /// default, waits for nothing.
     public var grace: Duration = .zero
     /// What the workers are.
     public var backend = Backend.processes

@@ -24,13 +24,22 @@ extension PoolScheduler {
     }
 
     /// No more tasks for it; what it has not begun is asked back.
-    mutating func retire(_ id: WorkerID, _ worker: Worker, _ actions: inout [Action]) {
+    mutating func retire(_ id: WorkerID, _ actions: inout [Action]) {
         workers[id]!.phase = .stopping
-        for task in worker.tasks where task != worker.begun && !worker.recalled.contains(task) {
+        recallRest(of: id, &actions)
+        actions.append(.stop(id))
+    }
+
+    /// Asks a worker for everything that it has not begun.
+    ///
+    /// - Parameter keepingFirst: not for its first task, which is as good as begun.
+    mutating func recallRest(of id: WorkerID, _ actions: inout [Action], keepingFirst: Bool = false) {
+        let worker = workers[id]!
+        for task in worker.tasks.dropFirst(keepingFirst ? 1 : 0)
+        where task != worker.begun && !worker.recalled.contains(task) {
             workers[id]!.recalled.insert(task)
             actions.append(.recall(task, from: id))
         }
-        actions.append(.stop(id))
     }
 
     /// Brings everything to where it belongs after any event.
@@ -39,7 +48,7 @@ extension PoolScheduler {
         guard !hasEnded else { return actions }
         let isDone = phase == .terminated || hasGivenUp || (phase == .closed && tasks.isEmpty)
         if isDone {
-            for (id, worker) in liveWorkers.sorted(by: { $0.key < $1.key }) { retire(id, worker, &actions) }
+            for id in liveWorkers.keys.sorted() { retire(id, &actions) }
             if workers.isEmpty {
                 hasEnded = true
                 actions.append(.ended)
@@ -65,26 +74,28 @@ extension PoolScheduler {
         // After close, no more workers than there is work for.
         let wanted = phase == .open ? configuration.size : min(configuration.size, tasks.count)
         for _ in live.count..<max(live.count, wanted) {
-            workers[nextWorker] = Worker()
-            actions.append(.start(nextWorker))
-            nextWorker += 1
+            start(after: restarts.delay, &actions)
         }
         // Those with the least to do go first.
         let surplus = live.sorted { ($0.value.tasks.count, -$0.key) < ($1.value.tasks.count, -$1.key) }
-        for (id, worker) in surplus.prefix(max(0, live.count - configuration.size)) { retire(id, worker, &actions) }
+        for (id, _) in surplus.prefix(max(0, live.count - configuration.size)) { retire(id, &actions) }
         guard let most = configuration.tasksPerWorker else { return }
         for (id, worker) in live.sorted(by: { $0.key < $1.key })
         where workers[id]?.phase == .ready && worker.finished >= most && worker.tasks.isEmpty {
-            retire(id, worker, &actions)
-            workers[nextWorker] = Worker()
-            actions.append(.start(nextWorker))
-            nextWorker += 1
+            retire(id, &actions)
+            start(after: .zero, &actions)
         }
+    }
+
+    private mutating func start(after delay: Duration, _ actions: inout [Action]) {
+        workers[nextWorker] = Worker()
+        actions.append(.start(nextWorker, after: delay))
+        nextWorker += 1
     }
 
     /// How many more tasks a worker may be sent.
     func room(_ worker: Worker) -> Int {
-        guard worker.phase == .ready else { return 0 }
+        guard worker.phase == .ready, worker.interrupted == nil else { return 0 }
         let most = configuration.tasksPerWorker.map { $0 - worker.finished - worker.tasks.count } ?? .max
         let advance = isBehind(worker) ? 0 : configuration.prefetch
         return max(0, min(1 + advance - worker.tasks.count, most))
@@ -98,10 +109,7 @@ extension PoolScheduler {
     /// Asks back what waits behind a task that takes far longer than others, while others have work enough and would not ask for it.
     mutating func release(_ actions: inout [Action]) {
         for (id, worker) in workers where worker.phase == .ready && worker.tasks.count > 1 && isBehind(worker) {
-            for task in worker.tasks.dropFirst() where task != worker.begun && !worker.recalled.contains(task) {
-                workers[id]!.recalled.insert(task)
-                actions.append(.recall(task, from: id))
-            }
+            recallRest(of: id, &actions, keepingFirst: true)
         }
     }
 

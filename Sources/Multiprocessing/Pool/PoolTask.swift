@@ -20,18 +20,20 @@ public final class PoolTask<Value: Sendable>: Sendable {
         function: Int,
         content: TravellingBytes,
         timeout: Duration?,
+        memoryLimit: Int?,
         retries: Int,
         name: String
     ) throws {
         self.core = core
         let outcome = outcome
-        let work = PoolCore.Work(
+        var work = PoolCore.Work(
             function: function,
             content: content,
             timeout: timeout,
             retries: retries,
             name: name
         ) { outcome.set($0) }
+        work.memoryLimit = memoryLimit
         id.set(try core.submit(work))
     }
 
@@ -82,8 +84,8 @@ public final class PoolTask<Value: Sendable>: Sendable {
     ///
     /// The first who wants it decodes it. Python: `get()`, `result()`.
     /// - Throws: the task's error, with its type where that is `Codable`, else ``RemoteError``; ``ProcessCrash`` if its worker died
-    ///   of it; ``ProcessError`` (`noValue`) if it had its worker exit; ``PoolError`` (`cancelled`, `timedOut`, `terminated`,
-    ///   `workersFail`, `cannotTravel`); `CancellationError`.
+    ///   of it; ``ProcessError`` (`noValue`) if it had its worker exit; ``PoolError`` (`cancelled`, `timedOut`,
+    ///   `memoryExceeded`, `terminated`, `workersFail`, `cannotTravel`); `CancellationError`.
     public var value: Value {
         get async throws {
             do {

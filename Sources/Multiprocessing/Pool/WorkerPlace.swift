@@ -30,7 +30,7 @@ struct WorkerPlace: Sendable {
     /// The task that the worker has begun last; nil if it has not begun any.
     var task: Int? {
         let note = ring.note(0).pointee.load(ordering: .acquiring)
-        return note == 0 ? nil : Int(note) - 1
+        return note == 0 ? nil : Int(truncatingIfNeeded: note - 1)
     }
 
     // MARK: The item: the high half is the task's number, the low half the item's place and one, zero for none
