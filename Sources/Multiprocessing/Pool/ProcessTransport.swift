@@ -155,21 +155,22 @@ private final class ProcessLink: WorkerLink {
     func send(_ message: PoolMessage) {
         // What replaces a worker that is to leave may come up before it is gone.
         if message.kind == .stop { seat?.giveBack() }
-        state.withLock { $0.outbox.append(message) }
-        sendWaiting()
+        sendWaiting(after: message)
     }
 
     /// Sends what is in the outbox, unless somebody is at it, who will then do this as well.
-    private func sendWaiting() {
-        let isMine = state.withLock { state in
-            guard !state.isSending, state.connection != nil else { return false }
+    private func sendWaiting(after message: PoolMessage? = nil) {
+        let first = state.withLock { state -> (PoolMessage, Connection)? in
+            if let message { state.outbox.append(message) }
+            guard !state.isSending, state.connection != nil else { return nil }
             state.isSending = true
-            return true
+            return Self.nextToSend(&state)
         }
-        guard isMine, !sendAll(patience: .zero) else { return }
+        guard let first, !sendAll(from: first, patience: .zero) else { return }
         do {
             try Thread.detach(named: "mp-pool-sender") { [self] in
-                if !sendAll(patience: Self.patience) { kill() }
+                guard let first = state.withLock({ Self.nextToSend(&$0) }) else { return }
+                if !sendAll(from: first, patience: Self.patience) { kill() }
             }
         } catch {
             kill()
@@ -177,8 +178,9 @@ private final class ProcessLink: WorkerLink {
     }
 
     /// Sends until the outbox is empty; false if there was no room for a message, which stays, and so does the role.
-    private func sendAll(patience: Duration) -> Bool {
-        while let (message, connection) = nextToSend() {
+    private func sendAll(from first: (PoolMessage, Connection), patience: Duration) -> Bool {
+        var next: (message: PoolMessage, connection: Connection)? = first
+        while let (message, connection) = next {
             do {
                 try message.send(over: connection, timeout: patience)
             } catch let error as SharedStateError where error.code == .timedOut {
@@ -189,20 +191,20 @@ private final class ProcessLink: WorkerLink {
             } catch {
                 refuse(message, error)
             }
+            next = state.withLock { Self.nextToSend(&$0) }
         }
         return true
     }
 
-    private func nextToSend() -> (PoolMessage, Connection)? {
-        state.withLock { state in
-            guard !state.isKilled, !state.outbox.isEmpty, let connection = state.connection else {
-                // Nobody sends to the dead.
-                state.outbox = []
-                state.isSending = false
-                return nil
-            }
-            return (state.outbox.removeFirst(), connection)
+    /// The next message; nil when there is none, and then the role is given up.
+    private static func nextToSend(_ state: inout State) -> (PoolMessage, Connection)? {
+        guard !state.isKilled, !state.outbox.isEmpty, let connection = state.connection else {
+            // Nobody sends to the dead.
+            state.outbox = []
+            state.isSending = false
+            return nil
         }
+        return (state.outbox.removeFirst(), connection)
     }
 
     /// A task that cannot be sent would not get to any other worker either.

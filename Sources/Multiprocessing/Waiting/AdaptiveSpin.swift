@@ -26,6 +26,15 @@ struct AdaptiveSpin: ~Copyable, Sendable {
     private static let worthwhile: Int32 = 64
     private static let hasCompany = availableProcessorCount > 1
 
+    private static let processors = availableProcessorCount
+    private let hasRoom: Bool
+
+    /// - Parameter partners: how many threads have to run at the same time for the word to change soon: the one that looks, the one
+    ///   that writes, and those that it gets from what it writes. With fewer processors, looking keeps one of them waiting.
+    init(partners: Int = 2) {
+        hasRoom = Self.processors >= partners
+    }
+
     /// Whether the word changes while it is worth looking.
     ///
     /// - Parameter processor: where whoever will write the word ran last, from 1, as ``ThisProcess/processor``; 0 if that is not known.
@@ -33,6 +42,7 @@ struct AdaptiveSpin: ~Copyable, Sendable {
     ///   more.
     func sees(_ word: FutexWord, changeFrom value: UInt32, writtenOn processor: UInt32 = 0) -> Bool {
         if processor != 0, processor == ThisProcess.processor { return comesInTurns(word, value) }
+        guard hasRoom else { return word.atomic.pointee.load(ordering: .relaxed) != value }
         guard Self.hasCompany || processor != 0 else { return word.atomic.pointee.load(ordering: .relaxed) != value }
         let share = share.load(ordering: .relaxed)
         guard share >= Self.worthwhile || glances.wrappingAdd(1, ordering: .relaxed).newValue & 15 == 0 else {
