@@ -26,6 +26,7 @@ enum Scenarios {
         case "left-copy": try LeftCopy.run(method: rest[0])
         case "terminal": try Terminals.run(method: rest[0], waitingFor: rest[1])
         case "shell": Terminals.shell(method: rest[0], waitingFor: rest[1])
+        case "keep-pool": try await PoolPrograms.keepPool(method: rest[0])
         default:
             say("unknown scenario \(arguments)", to: 2)
             exit(64)

@@ -80,9 +80,11 @@ extension PoolCore {
         case .ended:
             let drain = state.drain
             return { [self] in
-                end.set(())
-                // Signals are the program's own again. One that drains the pool sees that it has ended before it sees this.
-                drain?.cancel()
+                transport.finish { [end] in
+                    end.set(())
+                    // Signals are the program's own again. One that drains the pool sees that it has ended before it sees this.
+                    drain?.cancel()
+                }
             }
         }
     }

@@ -33,6 +33,16 @@ extension PoolCore {
         }
     }
 
+    /// A worker ends its exit hook by itself, unless it is stopped or sick.
+    func watchExit(of worker: Int, _ state: inout State) {
+        guard let link = state.workers[worker]?.link else { return }
+        state.workers[worker]?.timer?.cancel()
+        state.workers[worker]?.timer = Task.detached { [exitTimeout] in
+            try? await Task.sleep(for: min(exitTimeout, .seconds(1_000_000)) + .seconds(2))
+            if !Task.isCancelled { link.kill() }
+        }
+    }
+
     /// Ends a worker whose initialiser does not return.
     func startSetupTimer(_ worker: Int, _ state: inout State) {
         guard let limit = initializerTimeout else { return }

@@ -87,6 +87,8 @@ final class PoolCore: Sendable {
         var functions: Set<Int> = []
         /// Ends what takes too long: the start, or the task that it runs or is to run.
         var timer: Task<Void, Never>?
+        /// Whether its exit hook runs.
+        var isLeaving = false
         /// Looks at the memory that its task uses.
         var memoryWatch: Task<Void, Never>?
 
@@ -121,6 +123,7 @@ final class PoolCore: Sendable {
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?
+        var exitFailures: [PoolExitFailure] = []
     }
 
     let state: Mutex<State>
@@ -128,6 +131,7 @@ final class PoolCore: Sendable {
     let name: String
     /// What a task that is to end has to do so by itself.
     let grace: Duration
+    let exitTimeout: Duration
     /// When workers are replaced: bytes of resident memory, and time.
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
     let memoryPerTask: Int?
@@ -138,6 +142,7 @@ final class PoolCore: Sendable {
 
     init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
         grace = options.grace
+        exitTimeout = options.exitTimeout
         name = options.name
         memoryPerTask = options.memoryPerTask
         initializerTimeout = options.initializerTimeout

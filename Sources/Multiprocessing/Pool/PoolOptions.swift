@@ -34,6 +34,12 @@ public struct PoolOptions: Sendable {
     public var grace: Duration = .zero
     /// The signals that drain the pool; nil is none.
     public var drain: SignalDrain?
+    /// What an exit hook has to end, when a worker leaves; the worker is then ended without it. See ``StatefulPool``.
+    public var exitTimeout: Duration = .seconds(10)
+    /// What becomes of what workers write. Threads write to this process's own streams, whatever this says.
+    public var output = PoolOutput.inherited
+    /// Which processors workers run on. Means nothing for threads.
+    public var affinity = PoolAffinity.inherited
     /// What the workers are.
     public var backend = Backend.processes
 

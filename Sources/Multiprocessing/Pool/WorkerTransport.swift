@@ -7,6 +7,13 @@ protocol WorkerTransport: Sendable {
     ///
     /// - Parameter report: called for each message and, once, for the end, after which nothing counts.
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink
+
+    /// Called when the last worker is gone and there will be no other; calls `done` when nothing of them is on its way any more.
+    func finish(_ done: @escaping @Sendable () -> Void)
+}
+
+extension WorkerTransport {
+    func finish(_ done: @escaping @Sendable () -> Void) { done() }
 }
 
 /// A worker as its pool sees it.
