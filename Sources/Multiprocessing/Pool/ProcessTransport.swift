@@ -232,10 +232,15 @@ private final class ProcessLink: WorkerLink {
 
     func position(in task: Int) -> ChunkPosition? { withPlace { $0.position(in: task) } }
 
+    func condemn(for task: Int) -> Bool { withPlace { $0.condemn(for: task) } ?? true }
+
     private func withPlace<R>(_ body: (WorkerPlace) -> R?) -> R? {
-        guard let connection = state.withLock({ $0.connection }), let ring = connection.end.incoming else { return nil }
-        defer { withExtendedLifetime(connection) {} }
-        return body(WorkerPlace(beside: ring))
+        guard let end = state.withLock({ $0.connection })?.end, let ring = end.incoming, let orders = end.outgoing
+        else {
+            return nil
+        }
+        defer { withExtendedLifetime(end) {} }
+        return body(WorkerPlace(beside: ring, orders))
     }
 }
 
@@ -267,7 +272,7 @@ extension PoolWorker {
         /// True when the pool let go of the worker, false when the pool is gone.
         let done = OneShot<Bool>()
         // The connection, which has their memory, lives as long as the process.
-        let place = WorkerPlace(beside: try connection.end.requireOutgoing())
+        let place = WorkerPlace(beside: try connection.end.requireOutgoing(), try connection.end.requireIncoming())
         let worker = PoolWorker(
             isDriven: true,
             place: place,

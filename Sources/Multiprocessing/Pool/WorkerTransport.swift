@@ -30,6 +30,9 @@ protocol WorkerLink: Sendable {
     /// The task that the worker has begun last, as it noted at a place that it shares with its pool; nil if it has none, and tells by
     /// messages instead. It stays there when the worker has died.
     var begun: Int? { get }
+    /// Keeps the worker from beginning anything after a task, because it will be killed for that one; false if it has begun
+    /// something already, and must not be. Where that cannot be told from here it is true, and what has begun is begun again elsewhere.
+    func condemn(for task: Int) -> Bool
     /// How far the worker is, or was when it ended, in a task over many items; nil if that cannot be told from here.
     func position(in task: Int) -> ChunkPosition?
 }
@@ -38,6 +41,7 @@ extension WorkerLink {
     var isAwaited: Bool { false }
     var begun: Int? { nil }
     func position(in task: Int) -> ChunkPosition? { nil }
+    func condemn(for task: Int) -> Bool { true }
 }
 
 enum WorkerEvent: Sendable {
