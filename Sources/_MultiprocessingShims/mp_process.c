@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,10 +254,32 @@ int _mp_default_signals(void) {
     return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }
 
-int _mp_block_all_signals(void) {
+int _mp_block_outside_signals(void) {
     sigset_t mask;
     sigfillset(&mask);
+    // A fault while its signal is blocked ends the process at once, past the handler that would print a backtrace. By SIGPROF
+    // that handler stops the other threads.
+    const int faults[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGPROF};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&mask, faults[i]);
     return -pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+enum { SIGNAL_STACK = 64 << 10 };
+
+void *_mp_install_signal_stack(void) {
+    void *base = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (base == MAP_FAILED) return NULL;
+    stack_t stack = {.ss_sp = base, .ss_size = SIGNAL_STACK};
+    if (sigaltstack(&stack, NULL) == 0) return base;
+    munmap(base, SIGNAL_STACK);
+    return NULL;
+}
+
+void _mp_remove_signal_stack(void *base) {
+    if (!base) return;
+    stack_t none = {.ss_flags = SS_DISABLE};
+    sigaltstack(&none, NULL);
+    munmap(base, SIGNAL_STACK);
 }
 
 int _mp_set_limit(int resource, uint64_t soft, uint64_t hard) {
@@ -330,6 +353,8 @@ int _mp_thread_count(void) {
     return count;
 }
 
+
+void _mp_buffer_output_by_line(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
 
 bool _mp_flush_stdio(void) {
     // fflush(NULL) takes the lock of every stream, and a thread that waits for input holds standard input's as long.

@@ -28,6 +28,7 @@ enum Scenarios {
         case "shell": Terminals.shell(method: rest[0], waitingFor: rest[1])
         case "stream-worker": try await Streams.worker()
         case "stream-pool": try await Streams.pool(at: rest[0], workers: Int(rest[1])!)
+        case "keep-pool": try await PoolPrograms.keepPool(method: rest[0])
         default:
             say("unknown scenario \(arguments)", to: 2)
             exit(64)

@@ -78,7 +78,14 @@ extension PoolCore {
         case .gaveUp:
             return {}
         case .ended:
-            return { [self] in transport.close { [end] in end.set(()) } }
+            let drain = state.drain
+            return { [self] in
+                transport.finish { [end] in
+                    end.set(())
+                    // Signals are the program's own again. One that drains the pool sees that it has ended before it sees this.
+                    drain?.cancel()
+                }
+            }
         }
     }
 

@@ -23,6 +23,8 @@ extension PoolCore {
     }
     var unresolvedCount: Int { state.withLock { $0.scheduler.unresolvedCount } }
 
+    var exitFailures: [PoolExitFailure] { state.withLock { $0.exitFailures } }
+
     /// Whether a worker has begun the task.
     func hasBegun(_ task: Int) -> Bool {
         state.withLock { state in

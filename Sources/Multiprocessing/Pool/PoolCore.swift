@@ -87,6 +87,8 @@ final class PoolCore: Sendable {
         var functions: Set<Int> = []
         /// Ends what takes too long: the start, or the task that it runs or is to run.
         var timer: Task<Void, Never>?
+        /// Whether its exit hook runs.
+        var isLeaving = false
         /// Looks at the memory that its task uses.
         var memoryWatch: Task<Void, Never>?
 
@@ -107,6 +109,9 @@ final class PoolCore: Sendable {
         var results: [Int: Outcome] = [:]
         /// How much memory tasks used that used too much.
         var excesses: [Int: Int] = [:]
+        /// What waits for signals; and the tasks that were not done when the time to drain was over.
+        var drain: Task<Void, Never>?
+        var undrained: [String] = []
         /// Workers that are to be started after a while.
         var delayed: Set<Int> = []
         /// How far workers were in tasks over many items that they did not finish.
@@ -118,6 +123,7 @@ final class PoolCore: Sendable {
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?
+        var exitFailures: [PoolExitFailure] = []
     }
 
     let state: Mutex<State>
@@ -125,6 +131,7 @@ final class PoolCore: Sendable {
     let name: String
     /// What a task that is to end has to do so by itself.
     let grace: Duration
+    let exitTimeout: Duration
     /// When workers are replaced: bytes of resident memory, and time.
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
     let memoryPerTask: Int?
@@ -135,11 +142,16 @@ final class PoolCore: Sendable {
 
     init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
         grace = options.grace
+        exitTimeout = options.exitTimeout
         name = options.name
         memoryPerTask = options.memoryPerTask
         initializerTimeout = options.initializerTimeout
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
         state = Mutex(State(scheduler: PoolScheduler(configuration)))
         self.transport = transport
+    }
+
+    deinit {
+        state.withLock { $0.drain }?.cancel()
     }
 }

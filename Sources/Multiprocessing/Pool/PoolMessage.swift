@@ -30,6 +30,10 @@ struct PoolMessage: Codable, Sendable {
         case failure
         /// The initialiser threw; the content is its error.
         case setupFailed
+        /// Everything is done, and the exit hook is about to run.
+        case leaving
+        /// The exit hook threw, or took too long; the content is its error.
+        case exitFailed
     }
 
     var kind: Kind

@@ -32,6 +32,14 @@ public struct PoolOptions: Sendable {
     /// Its Swift task is cancelled in the worker at once, so `timeout` and this together are a soft and a hard limit. Zero, the
     /// default, waits for nothing.
     public var grace: Duration = .zero
+    /// The signals that drain the pool; nil is none.
+    public var drain: SignalDrain?
+    /// What an exit hook has to end, when a worker leaves; the worker is then ended without it. See ``StatefulPool``.
+    public var exitTimeout: Duration = .seconds(10)
+    /// What becomes of what workers write. Threads write to this process's own streams, whatever this says.
+    public var output = PoolOutput.inherited
+    /// Which processors workers run on. Means nothing for threads.
+    public var affinity = PoolAffinity.inherited
     /// What the workers are.
     public var backend = Backend.processes
 

@@ -25,6 +25,8 @@ final class PoolWorker: Sendable {
         var isCancelled = false
         var isRunning = false
         var mayLeave = false
+        /// What the worker's set-up gave, for its tasks; nil until then, and if tasks want nothing of it.
+        var context: (any WorkerContext)?
     }
 
     private let state = Mutex(State())
@@ -54,6 +56,11 @@ final class PoolWorker: Sendable {
         self.leave = leave
     }
 
+    /// Keeps what the set-up gave: before the first task.
+    func setUp(_ context: any WorkerContext) {
+        if !(context is EmptyContext) { state.withLock { $0.context = context } }
+    }
+
     /// Takes one message in. Does not wait for what it asks for.
     func receive(_ message: PoolMessage) {
         switch message.kind {
@@ -72,7 +79,7 @@ final class PoolWorker: Sendable {
                 return !state.isRunning
             }
             if isIdle { leave() }
-        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed: break
+        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed, .leaving, .exitFailed: break
         }
     }
 
@@ -185,6 +192,14 @@ final class PoolWorker: Sendable {
         return found
     }
 
+    /// Runs the exit hook, if there is one, and says what came of it. To be called when the worker was let go of.
+    func leave(within limit: Duration) async {
+        guard let context = state.withLock({ $0.context }), context.hasExitHook else { return }
+        try? send(PoolMessage(kind: .leaving))
+        guard let error = await context.leave(within: limit, on: executor) else { return }
+        try? send(PoolMessage(kind: .exitFailed, content: TravellingBytes(ErrorCoding.encode(error))))
+    }
+
     private func run(_ assignment: Assignment) async {
         let begin = ContinuousClock.now
         var message = PoolMessage(kind: .failure, task: assignment.id)
@@ -210,6 +225,11 @@ final class PoolWorker: Sendable {
     }
 
     private func result(of assignment: Assignment) async throws -> EncodedPieces {
+        guard let context = state.withLock({ $0.context }) else { return try await call(assignment) }
+        return try await CurrentWorker.$context.withValue(context) { try await call(assignment) }
+    }
+
+    private func call(_ assignment: Assignment) async throws -> EncodedPieces {
         let content = assignment.content ?? TravellingBytes([])
         if assignment.function == 0 {
             let job = try Self.rebuilt(content)

@@ -6,7 +6,7 @@ extension Backend {
     static let poolWorkers: [Backend] = [.forkServer, .threads]
     /// Those that are processes; copies by `.fork` cannot run Swift tasks.
     static let poolProcesses: [Backend] = [.forkServer, .spawn]
-    static let poolWorkersOfAllKinds = poolProcesses + [.threads, .stream]
+    static let poolWorkersOfAllKinds = poolProcesses + [.threads]
     /// For tests whose tasks use no locks or other handles, which are of one machine.
     static let poolWorkersAnywhere = poolWorkers + [.stream]
 

@@ -448,7 +448,7 @@ private struct World {
 }
 
 /// The same numbers for the same seed (xorshift).
-private struct Seeded: RandomNumberGenerator {
+struct Seeded: RandomNumberGenerator {
     var state: UInt64
 
     mutating func next() -> UInt64 {

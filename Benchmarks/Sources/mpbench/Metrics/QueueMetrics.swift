@@ -47,6 +47,7 @@ private func large(_ name: String, size: Int, count: Int) -> Metric {
         }
         return [
             Series("ours") { try queueTime(of: bytes, count: count) / 1000 },
+            Series("c_ring") { microseconds(try nanoseconds(mpb_ring_copies(size, Int32(count)))) / Double(count) },
             Series("c_copy") { microseconds(try nanoseconds(mpb_copies(size, Int32(count)))) / Double(count) },
             Series("c_copy_fresh") {
                 microseconds(try bytes.withUnsafeBytes { try nanoseconds(mpb_copy_twice($0.baseAddress, $0.count)) })
