@@ -52,11 +52,7 @@ struct ProcessTransport: WorkerTransport {
             let (ours, theirs) = try Connection.pair()
             defer { theirs.close() }
             connection = ours
-            let settings = WorkerSettings(
-                exitTimeout: exitTimeout,
-                buffersByLine: output != nil,
-                niceness: options.niceness
-            )
+            let settings = settings
             child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [setup] in
                 try await PoolWorker.serve(theirs, setup, settings)
             }
@@ -75,7 +71,12 @@ struct ProcessTransport: WorkerTransport {
         return failure(of: child)
     }
 
-    private func options(of name: String, on processor: Int?) -> ProcessOptions {
+    var settings: WorkerSettings {
+        WorkerSettings(exitTimeout: exitTimeout, buffersByLine: output != nil, niceness: options.niceness)
+    }
+
+    /// How the process of a worker is set up.
+    func options(of name: String, on processor: Int?) -> ProcessOptions {
         var options = options
         if let output {
             options.standardOutput = .lines(WorkerStream(output, name, .standardOutput))

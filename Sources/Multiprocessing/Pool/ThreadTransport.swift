@@ -94,40 +94,41 @@ extension PoolOptions {
         _ line: UInt
     ) throws -> any WorkerTransport {
         switch backend.kind {
-        case .threads:
-            return ThreadTransport(setup: setup, exitTimeout: exitTimeout)
-        case .processes:
-            var process = process
-            process.isDaemon = process.isDaemon ?? true
-            process.environment[PoolBudget.variable] = "\(PoolBudget.share(ofEach: workers))"
-            var delivery: OutputDelivery?
-            switch output.kind {
-            case .inherited: break
-            case .discarded: (process.standardOutput, process.standardError) = (.null, .lines(nil))
-            case .tagged: delivery = .tagged()
-            case .lines(let body): delivery = OutputDelivery(body)
-            }
-            return ProcessTransport(
-                options: process,
-                setup: setup,
-                exitTimeout: exitTimeout,
-                output: delivery,
-                placement: WorkerPlacement(affinity, process.processorAffinity),
-                fileID: fileID,
-                line: line
-            )
-        case .stream(let description):
-            var process = process
-            process.isDaemon = process.isDaemon ?? true
-            let body = try PoolWorkerProgram.body(setup, exitTimeout: exitTimeout, fileID, line)
-            return try StreamTransport(
-                description,
+        case .threads: ThreadTransport(setup: setup, exitTimeout: exitTimeout)
+        case .processes: processTransport(setup, workers: workers, fileID, line)
+        case .stream(let stream):
+            try StreamTransport(
+                stream,
                 places: workers,
-                body: body,
-                process: process,
-                fileID: fileID,
-                line: line
+                local: processTransport(setup, workers: workers, fileID, line)
             )
         }
+    }
+
+    private func processTransport(
+        _ setup: @escaping WorkerSetup,
+        workers: Int,
+        _ fileID: StaticString,
+        _ line: UInt
+    ) -> ProcessTransport {
+        var process = process
+        process.isDaemon = process.isDaemon ?? true
+        process.environment[PoolBudget.variable] = "\(PoolBudget.share(ofEach: workers))"
+        var delivery: OutputDelivery?
+        switch output.kind {
+        case .inherited: break
+        case .discarded: (process.standardOutput, process.standardError) = (.null, .lines(nil))
+        case .tagged: delivery = .tagged()
+        case .lines(let body): delivery = OutputDelivery(body)
+        }
+        return ProcessTransport(
+            options: process,
+            setup: setup,
+            exitTimeout: exitTimeout,
+            output: delivery,
+            placement: WorkerPlacement(affinity, process.processorAffinity),
+            fileID: fileID,
+            line: line
+        )
     }
 }

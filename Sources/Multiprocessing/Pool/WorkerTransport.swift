@@ -1,6 +1,6 @@
 /// How a pool gets workers and talks to them.
 ///
-/// Two come with the library: processes of this machine, and threads of this process. Nothing in the pool
+/// Three come with the library: processes of this machine, threads of this process, and whoever comes over a socket. Nothing in the pool
 /// assumes where a worker is: it may come up late, vanish at any moment, and knows only what it is sent.
 protocol WorkerTransport: Sendable {
     /// Starts a worker. Does not wait for it to come up.
@@ -8,8 +8,8 @@ protocol WorkerTransport: Sendable {
     /// - Parameter report: called for each message and, once, for the end, after which nothing counts.
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink
 
-    /// The pool has ended: every worker is gone and none will be started. Lets go of whatever it has, and calls `done` when nothing
-    /// of the workers is on its way any more.
+    /// Called when the last worker is gone and there will be no other; calls `done` when nothing of them is on its way any more, and
+    /// nothing is held for them.
     func finish(_ done: @escaping @Sendable () -> Void)
 }
 

@@ -12,7 +12,7 @@ extension ProcessTests {
     @Suite(.timeLimit(.minutes(2)))
     struct ExecutorPythonTests {
         // CPython: ExecutorTest.test_submit, ExecutorTest.test_submit_keyword
-        @Test(arguments: Backend.poolWorkersOfAllKinds) func submit(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersOfAllKinds + [.stream]) func submit(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 let (base, exponent) = (2, 8)
                 let power = try pool.submit { () -> Int in

@@ -54,7 +54,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_map
-        @Test(arguments: Backend.poolWorkersOfAllKinds) func mapInAPool(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersOfAllKinds + [.stream]) func mapInAPool(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 #expect(try await pool.map(0..<10) { $0 * $0 } == (0..<10).map { $0 * $0 })
                 #expect(try await pool.map(0..<100, chunkSize: 20) { $0 * $0 } == (0..<100).map { $0 * $0 })
@@ -315,7 +315,7 @@ extension ProcessTests {
         }
 
         // CPython: TestInitializers.test_pool_initializer, InitializerMixin.test_initializer
-        @Test(arguments: Backend.poolProcesses + [.threads])
+        @Test(arguments: Backend.poolWorkersOfAllKinds)
         func initializersRunOnceInEachWorker(backend: Backend) async throws {
             let counter = try CountingSemaphore(value: 0)
             let pool = try Pool(processes: 2, options: backend.poolOptions) { try counter.release() }

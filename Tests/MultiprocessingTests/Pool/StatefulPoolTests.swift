@@ -65,7 +65,7 @@ extension ProcessTests {
             #expect(count == 2)
         }
 
-        @Test(arguments: Backend.poolWorkers) func everyForm(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func everyForm(backend: Backend) async throws {
             try await withPool(processes: 1, options: backend.poolOptions, state: { Ledger() }) { pool async throws in
                 let doubled = (0..<20).map { $0 * 2 }
                 #expect(try await pool.map(0..<20) { ledger, number in ledger.add(number) } == doubled)

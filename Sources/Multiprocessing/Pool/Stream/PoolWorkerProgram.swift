@@ -125,16 +125,16 @@ public enum PoolWorkerProgram {
 
     /// The job that a pool gives to each of its workers.
     ///
-    /// - Throws: ``PoolError`` (`cannotTravel`) if the initialiser captures what cannot go over a socket.
+    /// - Throws: ``PoolError`` (`cannotTravel`) if the set-up captures what cannot go over a socket.
     static func body(
         _ setup: @escaping WorkerSetup,
-        exitTimeout: Duration,
+        _ settings: WorkerSettings,
         _ fileID: StaticString,
         _ line: UInt
     ) throws -> [UInt8] {
         let encoded = try travelling { () throws(ClosureError) in
             try Job.encode(
-                { @Sendable @concurrent () async throws in try await run(setup, exitTimeout) },
+                { @Sendable @concurrent () async throws in try await run(setup, settings) },
                 fileID: "\(fileID)",
                 line: Int(line)
             )
@@ -150,8 +150,9 @@ public enum PoolWorkerProgram {
     }
 
     /// Serves the pool of the session that this is run in.
-    private static func run(_ setup: WorkerSetup, _ exitTimeout: Duration) async throws {
+    private static func run(_ setup: WorkerSetup, _ settings: WorkerSettings) async throws {
         guard let session = StreamSession.current else { return }
+        if settings.buffersByLine { ThisProcess.bufferOutputByLine() }
         let context: any WorkerContext
         do {
             context = try await setup()
@@ -160,22 +161,30 @@ public enum PoolWorkerProgram {
             try session.send(PoolMessage(kind: .setupFailed, content: content))
             throw error
         }
-        let isLetGo = OneShot<Void>()
-        let worker = PoolWorker(send: { try session.send($0) }, leave: { isLetGo.set(()) })
+        /// True when the pool let go of the worker, false when the session has ended.
+        let isLetGo = OneShot<Bool>()
+        let isIdle = OneShot<Void>()
+        let worker = PoolWorker(
+            send: { message in try session.send(message) },
+            leave: {
+                isLetGo.set(true)
+                isIdle.set(())
+            }
+        )
         worker.setUp(context)
-        Task.detached {
-            _ = try? await isLetGo.wait(timeout: nil)
-            // If the pool is gone there is nobody to leave.
-            if session.end.value == nil { await worker.leave(within: exitTimeout) }
-            session.leave()
-        }
         try session.send(PoolMessage(kind: .ready))
         session.receive { worker.receive($0) }
+        _ = session.end.observe { _ in isLetGo.set(false) }
+        if await Task.detached(operation: { try? await isLetGo.wait(timeout: nil) }).value == true {
+            await worker.leave(within: settings.exitTimeout)
+            session.leave()
+        } else {
+            worker.abandon()
+        }
         let end = await Task.detached { try? await session.end.wait(timeout: nil) }.value
-        if isLetGo.value == nil { worker.abandon() }
         guard case .lost(let error) = end else { return }
         // If it takes too long, the session ends the process.
-        _ = await Task.detached { try? await isLetGo.wait(timeout: nil) }.value
+        _ = await Task.detached { try? await isIdle.wait(timeout: nil) }.value
         throw error
     }
 }

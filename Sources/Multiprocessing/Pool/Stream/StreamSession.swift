@@ -22,6 +22,8 @@ final class StreamSession: Sendable {
         /// What came before there was somebody to take it.
         var early: [PoolMessage] = []
         var isLeaving = false
+        /// Nothing is delivered any more.
+        var isOver = false
     }
 
     /// The pool's job, once the pool has taken this worker in.
@@ -73,6 +75,10 @@ final class StreamSession: Sendable {
         } catch {
             job.set(.failure(error))
             end.set(.lost(error))
+        }
+        // Who receives has this session in turn.
+        state.withLock { state in
+            (state.isOver, state.receiver, state.early) = (true, nil, [])
         }
         // Whatever it is about, an initialiser or a task: without a pool it has to end.
         if case .lost = end.value, isDone.wait(timeout: Self.grace) == nil { ThisProcess.exitNow(Self.lostCode) }
@@ -201,7 +207,7 @@ final class StreamSession: Sendable {
     private func nextEarly(orInstall receiver: @escaping @Sendable (PoolMessage) -> Void) -> PoolMessage? {
         state.withLock { state in
             if !state.early.isEmpty { return state.early.removeFirst() }
-            state.receiver = receiver
+            if !state.isOver { state.receiver = receiver }
             return nil
         }
     }

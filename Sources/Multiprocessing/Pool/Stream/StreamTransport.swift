@@ -11,8 +11,8 @@ final class StreamTransport: WorkerTransport {
     private let localInvitation: WorkerInvitation
     private let hub: StreamHub
     private let options: StreamWorkers
-    private let process: ProcessOptions
-    private let location: (fileID: StaticString, line: UInt)
+    /// How workers of this machine are set up.
+    private let local: ProcessTransport
     /// The file that was made for a Unix socket.
     private let file: FileIdentity?
 
@@ -25,22 +25,14 @@ final class StreamTransport: WorkerTransport {
 
     /// Begins to listen.
     ///
-    /// - Parameter body: what workers run, encoded.
-    /// - Throws: ``StreamError``.
-    init(
-        _ options: StreamWorkers,
-        places: Int,
-        body: [UInt8],
-        process: ProcessOptions,
-        fileID: StaticString,
-        line: UInt
-    ) throws {
+    /// - Throws: ``StreamError``; ``PoolError`` (`cannotTravel`).
+    init(_ options: StreamWorkers, places: Int, local: ProcessTransport) throws {
         try options.validate(places: places)
+        let body = try PoolWorkerProgram.body(local.setup, local.settings, local.fileID, local.line)
         let token = try WorkerToken.random()
         let (listener, address) = try Self.listen(options)
         self.options = options
-        self.process = process
-        location = (fileID, line)
+        self.local = local
         localInvitation = WorkerInvitation(address: address, token: token)
         invitation = WorkerInvitation(address: address.with(host: options.advertisedHost), token: token)
         if case .unix(let path) = address.kind { file = FileIdentity(at: path) } else { file = nil }
@@ -74,7 +66,11 @@ final class StreamTransport: WorkerTransport {
     }
 
     deinit {
-        finish {}
+        close {}
+    }
+
+    func finish(_ done: @escaping @Sendable () -> Void) {
+        close { [local] in local.finish(done) }
     }
 
     /// The launcher's share of the places first, then those for workers that come by themselves.
@@ -109,7 +105,7 @@ final class StreamTransport: WorkerTransport {
     /// Lets somebody at the other end of a socket say hello.
     func attach(_ socket: SharedDescriptor) { hub.give(.attach(socket)) }
 
-    func finish(_ done: @escaping @Sendable () -> Void) {
+    private func close(_ done: @escaping @Sendable () -> Void) {
         if case .unix(let path) = options.address.kind, let file { LocalSocket.removeFile(at: path, ifStill: file) }
         hub.give(.close(done))
     }
@@ -122,13 +118,17 @@ final class StreamTransport: WorkerTransport {
         invitation.place = seat.number
         do {
             // A start can take milliseconds, or as long as the user's function does.
-            try Thread.detach(named: "mp-pool-launch") { [process, location, hub, invitation] in
+            try Thread.detach(named: "mp-pool-launch") { [local, hub, invitation] in
                 switch launcher {
                 case .none: break
                 case .function(let start):
                     do { try start(invitation) } catch { hub.give(.processEnded(seat, error)) }
                 case .local:
-                    hub.give(.processEnded(seat, Self.live(seat, invitation, process, location)))
+                    let processor = local.placement?.take()
+                    let error = Self.live(seat, invitation, local, on: processor?.processor)
+                    // Before its end is known: the worker that replaces it is to take its place.
+                    processor?.giveBack()
+                    hub.give(.processEnded(seat, error))
                 }
             }
         } catch {
@@ -140,15 +140,15 @@ final class StreamTransport: WorkerTransport {
     private static func live(
         _ seat: StreamSeat,
         _ invitation: WorkerInvitation,
-        _ options: ProcessOptions,
-        _ location: (fileID: StaticString, line: UInt)
+        _ local: ProcessTransport,
+        on processor: Int?
     ) -> (any Error)? {
         do {
             let child = try ChildProcess(
                 name: seat.name,
-                options: options,
-                fileID: location.fileID,
-                line: location.line
+                options: local.options(of: seat.name, on: processor),
+                fileID: local.fileID,
+                line: local.line
             ) {
                 try await PoolWorkerProgram.serve(invitation)
             }

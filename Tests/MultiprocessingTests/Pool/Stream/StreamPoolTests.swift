@@ -400,6 +400,34 @@ extension ProcessTests {
             #expect(try await pool.join(timeout: .seconds(30)))
         }
 
+        @Test(arguments: [false, true]) func servingLeavesNothing(isCancelled: Bool) async throws {
+            try await isolated {
+                try await LeakCheck.expectNoLeaks(within: .seconds(20)) {
+                    for _ in 0..<3 {
+                        var stream = StreamWorkers()
+                        stream.launcher = .none
+                        var options = PoolOptions()
+                        options.backend = .stream(stream)
+                        let pool = try Pool(processes: 1, options: options)
+                        let invitation = pool.invitation!
+                        let serving = Task { try await PoolWorkerProgram.serve(invitation) }
+                        let number = 3
+                        try check(try await pool.apply { number * 2 }, is: 6)
+                        if isCancelled {
+                            serving.cancel()
+                            let isOver = await Task { (try? await serving.value) == nil }.value
+                            try check(isOver, "it went on")
+                            pool.terminate()
+                        } else {
+                            pool.close()
+                            try await serving.value
+                        }
+                        try check(try await pool.join(timeout: .seconds(30)), "the pool did not end")
+                    }
+                }
+            }
+        }
+
         /// Workers are killed at random, in the middle of frames more often than not; each result is there, and nothing is left.
         @Test func killStormInTheMiddleOfFrames() async throws {
             try await isolated {
