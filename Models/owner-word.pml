@@ -37,7 +37,7 @@
 #define STAMP(i) (i)
 #endif
 
-typedef Word { byte owner; bool mark; byte turns }
+typedef Word { byte owner; bool mark; bool fresh; byte turns }
 
 Word word;
 chan sleepers = [N] of { byte };
@@ -57,9 +57,10 @@ inline attempt() {
     d_step {
         took = 0;
         if
-        :: FREE && (word.turns == 0 || slept) ->
+        :: FREE && (word.turns == 0 || slept || starved) ->
             assert(!untold);
             word.mark = (slept -> 1 : word.mark);
+            word.fresh = 0;
             word.turns = (overdue || word.turns == 0 -> 0 : word.turns - 1);
             word.owner = STAMP(me);
             took = 1
@@ -67,6 +68,7 @@ inline attempt() {
             assert(untold);
             untold = 0;
             word.mark = 1;
+            word.fresh = 0;
             word.owner = STAMP(me);
             took = 1
         :: else ->
@@ -75,7 +77,7 @@ inline attempt() {
             :: else
             fi;
             if
-            :: willSleep || slept -> word.mark = 1
+            :: willSleep || slept -> word.mark = 1; word.fresh = 1
             :: else
             fi;
             if
@@ -87,7 +89,7 @@ inline attempt() {
             :: !(last && slept) && starved && word.turns < TURNS -> word.turns = TURNS
             :: else
             fi;
-            owner = word.owner; mark = word.mark; turns = word.turns
+            owner = word.owner; mark = word.mark; fresh = word.fresh; turns = word.turns
         fi;
         if
         :: took -> holds[me] = 1; inside = inside + 1; assert(inside == 1)
@@ -101,15 +103,18 @@ inline release() {
         assert(word.owner == STAMP(me) && holds[me] && !untold);
         holds[me] = 0; inside = inside - 1;
         mark = word.mark;
-        word.turns = (word.mark -> word.turns : 0);
+        fresh = word.fresh;
+        turns = (word.mark -> word.turns : 0);
+        word.turns = turns;
         word.mark = 0;
+        word.fresh = 0;
         word.owner = 0
     }
 }
 
 proctype Wanting(byte me) {
     byte owner, turns, first;
-    bool mark, took, slept, overdue, starved, willSleep, look, last;
+    bool mark, fresh, took, slept, overdue, starved, willSleep, look, last;
     {
         do
         :: rounds == 0 -> break
@@ -129,10 +134,17 @@ again:      attempt();
             fi;
             atomic {
                 if
-                :: word.owner == owner && word.mark == mark && word.turns == turns ->
+                :: word.owner == owner && word.mark == mark && word.fresh == fresh && word.turns == turns ->
                     sleepers!me;
-                    d_step { owner = 0; mark = 0; turns = 0 }
-                :: else -> d_step { owner = 0; mark = 0; turns = 0; slept = 1; overdue = 0 }; goto waking
+                    d_step { owner = 0; mark = 0; fresh = 0; turns = 0 }
+                :: else ->
+                    /* Who did not queue up has not slept; and a thread spins again. */
+                    d_step { owner = 0; mark = 0; fresh = 0; turns = 0; overdue = 0 };
+                    if
+                    :: skip
+                    :: willSleep = 0
+                    fi;
+                    goto waking
                 fi
             }
             if
@@ -161,14 +173,21 @@ progress:   skip;
             :: mark ->
                 atomic {
                     if
-                    :: sleepers?first -> woken[first] = 1
+                    :: sleepers?first -> woken[first] = 1; turns = 0
                     :: empty(sleepers) -> skip
+                    fi
+                };
+                /* Turns for which nobody sleeps, and nobody is about to. */
+                d_step {
+                    if
+                    :: turns > 0 && !fresh && FREE && !word.mark && !word.fresh && word.turns == turns -> word.turns = 0
+                    :: else
                     fi
                 }
             :: else
             fi;
 over:       skip;
-            d_step { owner = 0; mark = 0; turns = 0; took = 0; slept = 0; overdue = 0; starved = 0; look = 0; last = 0; willSleep = 0; first = 0 }
+            d_step { owner = 0; mark = 0; fresh = 0; turns = 0; took = 0; slept = 0; overdue = 0; starved = 0; look = 0; last = 0; willSleep = 0; first = 0 }
         od
     } unless { dead[STAMP(me)] }
 }

@@ -20,13 +20,16 @@ public final class Listener: Sendable {
     /// Where it is found.
     public let address: Address
 
-    /// Those who connected and have not greeted yet. More are left in the backlog.
+    /// Those who connected and have not greeted yet. With as many, who has been silent for longest makes room for the next.
     private static let mostPending = 64
+    /// Nobody has to go sooner than that: who connects greets at once, but may be held up in between.
+    private static let grace: Duration = .milliseconds(50)
 
     private struct Pending {
         var socket: SharedDescriptor
         var peer: PeerCredentials
-        var deadline: Deadline
+        var deadline = Deadline(after: Handshake.patience)
+        var grace = Deadline(after: Listener.grace)
     }
 
     private struct State {
@@ -112,7 +115,8 @@ public final class Listener: Sendable {
     /// Returns the next connection. Blocks the thread until somebody connects.
     ///
     /// Whoever connects and is of another user, says anything but what ``Connection/connect(to:timeout:)`` says, or nothing for five
-    /// seconds, is let go of without an answer, and holds up nobody meanwhile.
+    /// seconds, is let go of without an answer, and holds up nobody meanwhile. Of those who say nothing, 64 are kept; when others wait,
+    /// the one that was silent for longest has to go, after 50 milliseconds at the earliest.
     /// - Parameter timeout: how long to wait; nil for as long as it takes, zero or less to look once.
     /// - Throws: ``SharedStateError``: `timedOut`, `closed`; `outOfResources` when this process can open no more.
     @available(*, noasync, message: "Use the async accept: this one blocks the thread")
@@ -169,54 +173,75 @@ public final class Listener: Sendable {
     private func attempt() throws -> (Connection?, Wait) {
         try state.withLock { state in
             guard let socket = state.socket else { throw SharedStateError(.closed, "The listener was closed") }
-            try welcome(&state, socket)
-            var index = 0
-            while index < state.pending.count {
-                let pending = state.pending[index]
-                switch Handshake.receive(pending.socket) {
-                case .accepted(let end):
-                    state.pending.remove(at: index)
-                    state.lastAccepted = pending.peer
-                    return (Connection(end), Wait(sockets: [], patience: .zero))
-                case .nothingYet where !pending.deadline.hasPassed:
-                    index += 1
-                case .nothingYet, .failed:
-                    state.pending.remove(at: index)
-                }
+            // Who has greeted is let in before anybody is sent away.
+            if let connection = complete(&state) { return (connection, Wait(sockets: [], patience: .zero)) }
+            let mayMoreCome = try welcome(&state, socket)
+            if let connection = complete(&state) { return (connection, Wait(sockets: [], patience: .zero)) }
+            let first = state.pending.first
+            var patience = first?.deadline.remaining ?? ConnectionEnd.longestSleep
+            if !mayMoreCome {
+                // The others stay in the backlog until the first of these may be sent away.
+                patience = max(first?.grace.remaining ?? .zero, .milliseconds(5))
             }
-            // With as many as may be, only they are waited for: the others stay in the backlog.
-            let listening = state.pending.count < Self.mostPending ? [socket] : []
-            let first = state.pending.compactMap(\.deadline.remaining).min()
             return (
                 nil,
                 Wait(
-                    sockets: listening + state.pending.map(\.socket),
-                    patience: min(first ?? ConnectionEnd.longestSleep, ConnectionEnd.longestSleep)
+                    sockets: (mayMoreCome ? [socket] : []) + state.pending.map(\.socket),
+                    patience: min(patience, ConnectionEnd.longestSleep)
                 )
             )
         }
     }
 
-    private func welcome(_ state: inout State, _ socket: SharedDescriptor) throws {
-        while state.pending.count < Self.mostPending {
+    /// The first of those who are here that has greeted; lets go of those that are not worth waiting for.
+    private func complete(_ state: inout State) -> Connection? {
+        var index = 0
+        while index < state.pending.count {
+            let pending = state.pending[index]
+            switch Handshake.receive(pending.socket) {
+            case .accepted(let end):
+                state.pending.remove(at: index)
+                state.lastAccepted = pending.peer
+                return Connection(end)
+            case .nothingYet where !pending.deadline.hasPassed:
+                index += 1
+            case .nothingYet, .failed:
+                state.pending.remove(at: index)
+            }
+        }
+        return nil
+    }
+
+    /// Takes those in who are in the backlog; not more than may be here at once, so that this ends.
+    ///
+    /// - Returns: whether more could be taken in, if they came.
+    private func welcome(_ state: inout State, _ socket: SharedDescriptor) throws -> Bool {
+        for _ in 0..<Self.mostPending {
+            if state.pending.count >= Self.mostPending {
+                guard let first = state.pending.first, first.grace.hasPassed else { return false }
+                // Nobody goes for nobody.
+                guard Self.isReadable(socket) else { return true }
+                // Perhaps it has greeted just now.
+                if Self.isReadable(first.socket) { return true }
+                state.pending.removeFirst()
+            }
             do throws(Errno) {
                 let accepted = try LocalSocket.accept(socket.descriptor.number)
                 let peer = try PeerCredentials(of: accepted)
                 guard peer.isThisUser else { continue }
-                state.pending.append(
-                    Pending(
-                        socket: SharedDescriptor(accepted),
-                        peer: peer,
-                        deadline: Deadline(after: Handshake.patience)
-                    )
-                )
+                state.pending.append(Pending(socket: SharedDescriptor(accepted), peer: peer))
             } catch {
-                if error == .resourceTemporarilyUnavailable { return }
-                // Those who are here already may still be let in.
-                if !state.pending.isEmpty { return }
+                if error == .resourceTemporarilyUnavailable { return true }
+                // Those who are here already may still be let in, or make room by their going.
+                if !state.pending.isEmpty { return false }
                 throw SharedStateError(.outOfResources, "Nobody more can be let in", errno: error)
             }
         }
+        return true
+    }
+
+    private static func isReadable(_ socket: SharedDescriptor) -> Bool {
+        (try? waitUntilReady(Interest(socket.descriptor.number), deadline: Deadline(after: .zero))) == true
     }
 }
 

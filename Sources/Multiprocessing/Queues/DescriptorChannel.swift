@@ -5,7 +5,8 @@ internal import SystemPackage
 ///
 /// One packet for each item that has any, with a number (the ticket) that the item's record names. Packets are sent under the
 /// producer guard and received under the consumer guard, so they arrive in the order of the items. One whose sender died before it
-/// committed the item belongs to none, and is dropped by whoever comes across it.
+/// committed the item belongs to none: an orphan. It is dropped by whoever receives the packet of a later item, and by producers
+/// that find the socket full.
 final class DescriptorChannel: Sendable {
     private let sending: SharedDescriptor
     private let receiving: SharedDescriptor
@@ -37,17 +38,28 @@ final class DescriptorChannel: Sendable {
         receiving = try .attached(at: container.decode(Int.self, forKey: .receiving), "A queue")
     }
 
-    /// Sends an item's descriptors; false if there is no room at the moment. One system call.
-    func send(_ descriptors: [SharedDescriptor], ticket: UInt64) throws -> Bool {
+    enum Sending {
+        case sent
+        /// The socket has no room at the moment.
+        case full
+        /// This user has as many descriptors on their way as may be. (`ETOOMANYREFS`)
+        case tooMany(SharedStateError)
+    }
+
+    /// Sends an item's descriptors. One system call.
+    func send(_ descriptors: [SharedDescriptor], ticket: UInt64) throws -> Sending {
         do throws(Errno) {
             let numbers = descriptors.map(\.number)
             let bytes = withUnsafeBytes(of: ticket.littleEndian) { [UInt8]($0) }
             try sending.descriptor.sendBytes(bytes, passing: numbers, wait: false)
-            return true
-        } catch .resourceTemporarilyUnavailable {
-            return false
+            return .sent
         } catch {
-            throw SharedStateError(.outOfResources, "An item's descriptors could not be sent", errno: error)
+            let failure = SharedStateError(.outOfResources, "An item's descriptors could not be sent", errno: error)
+            switch error {
+            case .resourceTemporarilyUnavailable: return .full
+            case .tooManyReferences: return .tooMany(failure)
+            default: throw failure
+            }
         }
     }
 
@@ -82,6 +94,25 @@ final class DescriptorChannel: Sendable {
             var result: [SharedDescriptor] = []
             while let descriptor = packet.takeDescriptor() { result.append(SharedDescriptor(descriptor)) }
             return result
+        }
+    }
+
+    /// Drops the packets at the front that come before the one with this ticket. Under the consumer guard, with which packets are
+    /// received. Two system calls for each, and one more.
+    ///
+    /// - Parameter ticket: of the first item that waits for its packet; nil if none does.
+    /// - Returns: whether there were any.
+    func dropPackets(before ticket: UInt64?) -> Bool {
+        var hasDropped = false
+        while true {
+            var word: UInt64 = 0
+            let count = withUnsafeMutableBytes(of: &word) { buffer in
+                do throws(Errno) { return try receiving.descriptor.peekPacket(into: buffer) } catch { return 0 }
+            }
+            guard count > 0, ticket.map({ UInt64(littleEndian: word) < $0 }) ?? true else { return hasDropped }
+            receiving.descriptor.dropPacket()
+            chaosStep("queue.put.dropped")
+            hasDropped = true
         }
     }
 

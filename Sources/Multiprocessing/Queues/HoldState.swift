@@ -9,7 +9,7 @@ struct HoldState: Equatable {
         case free = 0
         /// Taken by `get`, being decoded in place.
         case taken
-        /// Leased, being decoded in place: must not be moved.
+        /// Leased, being decoded in place: not moved as long as the lease lasts.
         case leasing
         /// Leased.
         case leased

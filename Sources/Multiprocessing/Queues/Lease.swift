@@ -7,9 +7,10 @@ extension Queue {
     /// The value goes to somebody else, first in line, if this process ends, if `duration` is over, or if the lease is released or dropped:
     /// within half a second while others wait, else when somebody comes. No system call unless it waits.
     /// - Parameters:
-    ///   - duration: how long the lease lasts unless it is extended; nil for as long as this process lives.
+    ///   - duration: how long the lease lasts unless it is extended; nil for as long as this process lives. It begins when the value is
+    ///     taken, before it is decoded.
     ///   - timeout: nil waits without end, zero looks once.
-    /// - Throws: as `get`; `cannotTravel` if the first value holds handles, which cannot be sent twice: it stays where it is;
+    /// - Throws: as `get`; `notOwner` if the lease ran out before the value was decoded, because this process was stopped, say; `cannotTravel` if the first value holds handles, which cannot be sent twice: it stays where it is;
     ///   `outOfResources` if there are 1024 dead letters. With 1024 leases it waits.
     @available(*, noasync, message: "Use the async lease: this one blocks the thread")
     public func lease(for duration: Duration? = nil, timeout: Duration? = nil) throws -> Lease<Element> {
@@ -19,7 +20,7 @@ extension Queue {
 
     /// Takes the first value on trust; waits while there is none, without blocking the thread. What is not completed comes back.
     ///
-    /// As the blocking `lease`. The time runs from when the value was taken.
+    /// As the blocking `lease`.
     /// - Parameters:
     ///   - duration: how long the lease lasts unless it is extended; nil for as long as this process lives.
     ///   - timeout: nil waits without end, zero looks once.
@@ -56,7 +57,7 @@ public final class Lease<Element: Codable & Sendable>: Sendable {
         do {
             value = try item.decode()
         } catch {
-            core.drop(item)
+            try core.drop(item)
             throw error
         }
         let lease = try core.begin(item)

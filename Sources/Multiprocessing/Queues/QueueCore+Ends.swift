@@ -23,7 +23,9 @@ extension QueueCore {
         var deliveries: Int { hold.state.deliveries }
     }
 
-    /// The lease of an item that was taken for one, after it was decoded: from now on its time may run out, and its bytes be moved.
+    /// The lease of an item that was taken for one, after it was decoded: from now on its bytes may be moved.
+    ///
+    /// - Throws: `notOwner` if its time ran out meanwhile. Then what was decoded may be of bytes that changed.
     func begin(_ item: TakenItem) throws -> LeaseToken {
         guard var hold = item.hold else { throw QueueMemory.damaged }
         let state = hold.state.becoming(.leased)
@@ -34,12 +36,15 @@ extension QueueCore {
     }
 
     /// Drops an item that was taken for a lease but cannot be decoded. It counts as done: it would fail everywhere.
-    func drop(_ item: TakenItem) {
+    ///
+    /// - Throws: `notOwner` if its time ran out meanwhile. Then that may be why, and it stays.
+    func drop(_ item: TakenItem) throws {
         guard let taken = item.hold else { return }
-        if memory.hold(taken.index).change(taken.state, to: taken.state.ending(isDone: true)) {
-            noteRoom()
-            wakeJoinersIfFinished()
+        guard memory.hold(taken.index).change(taken.state, to: taken.state.ending(isDone: true)) else {
+            throw Self.leaseLost
         }
+        noteRoom()
+        wakeJoinersIfFinished()
     }
 
     func complete(_ lease: LeaseToken) throws {

@@ -96,7 +96,9 @@ extension QueueCore {
                 let isAlive = lives[owner] ?? owner.isAlive
                 lives[owner] = isAlive
                 let deadline = hold.deadline.pointee.load(ordering: .relaxed)
-                if !isAlive || phase == .leased && deadline <= now {
+                // Also while it is being decoded: its holder may have been stopped. Decoding bears bytes that change meanwhile, and
+                // what comes of them is dropped, as `begin` fails then.
+                if !isAlive || phase != .taken && deadline <= now {
                     let new =
                         phase == .taken
                         ? state.ending(isDone: false) : state.returning(maximumDeliveries: memory.maximumDeliveries)
@@ -106,7 +108,7 @@ extension QueueCore {
                         if new.phase == .returned { returned += 1 } else { ended = true }
                     }
                     state = hold.load()
-                } else if phase == .leased {
+                } else if phase != .taken {
                     next = min(next, deadline)
                 }
             }

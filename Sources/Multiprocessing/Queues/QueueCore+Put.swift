@@ -71,6 +71,10 @@ extension QueueCore {
             defer { memory.producerGuard.release() }
             put.tail = RingPosition(rawValue: memory.tailPosition(put.word.copy).pointee.load(ordering: .relaxed))
             guard ring.isValid(put.tail) else { throw QueueMemory.damaged }
+            if entry.deadOwner != nil, case .taken(let dead) = memory.consumerGuard.take() {
+                // It may have sent descriptors that would stay open for nobody.
+                _ = try dropOrphans(before: put.tail, dead)
+            }
             var head = try lookAtHead()
             if put.tail.offset >= Self.windowSize, put.word.sequence == head.word.sequence {
                 if case .taken(let dead) = memory.consumerGuard.take() {
@@ -103,8 +107,17 @@ extension QueueCore {
                     head = changed
                     continue
                 }
-                guard try write(item, at: place, &put) else {
+                let sending = try write(item, at: place, &put)
+                guard case .sent = sending else {
                     turn.lackedBytes = true
+                    // Its packets may be those of producers that died, for which nobody comes.
+                    let entry = enter(memory.consumerGuard, progress, &turn)
+                    guard entry.isTaken else {
+                        sleepOn = entry.sleepOn!
+                        break
+                    }
+                    if try dropOrphans(before: put.tail, entry.deadOwner) { continue }
+                    if put.count == 0, case .tooMany(let error) = sending { throw error }
                     break
                 }
                 put.count += 1
@@ -140,8 +153,12 @@ extension QueueCore {
         var count = 0
     }
 
-    /// False if the descriptors found no room.
-    private func write(_ item: OutgoingItem, at place: Ring.Placement, _ put: inout PutSession) throws -> Bool {
+    /// Writes an item beyond the tail, unless its descriptors cannot be sent.
+    private func write(
+        _ item: OutgoingItem,
+        at place: Ring.Placement,
+        _ put: inout PutSession
+    ) throws -> DescriptorChannel.Sending {
         let header = RecordHeader(byteCount: item.byteCount, hasDescriptors: !item.attachments.isEmpty)
         let record = try memory.bytes(at: place.start, count: header.recordSize)
         var payload = RecordHeader.size
@@ -150,7 +167,8 @@ extension QueueCore {
             let ticket = memory.ticket.pointee.load(ordering: .relaxed) &+ 1
             memory.ticket.pointee.store(ticket, ordering: .sequentiallyConsistent)
             chaosStep("queue.put.ticketed")
-            guard try channel.send(item.attachments, ticket: ticket) else { return false }
+            let sending = try channel.send(item.attachments, ticket: ticket)
+            guard case .sent = sending else { return sending }
             chaosStep("queue.put.sent")
             record.storeBytes(of: ticket, toByteOffset: RecordHeader.size, as: UInt64.self)
             payload += RecordHeader.ticketSize
@@ -162,7 +180,7 @@ extension QueueCore {
         record.storeBytes(of: header.rawValue, as: UInt64.self)
         put.tail = place.end
         noteUse(upTo: place.start.offset + header.recordSize)
-        return true
+        return .sent
     }
 
     /// Notes that the ring's memory up to an offset was used, or will be soon. With the producer guard.

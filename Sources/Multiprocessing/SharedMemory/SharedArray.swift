@@ -32,7 +32,8 @@ public final class SharedArray<Element: BitwiseCopyable>: @unchecked Sendable, C
     ///
     /// - Parameters:
     ///   - count: how many elements.
-    ///   - lock: under which ``withLock(timeout:_:)`` runs; nil for one of its own.
+    ///   - lock: under which ``withLock(timeout:_:)`` runs; nil for one of its own. As a ``Lock`` belongs to a process, whoever holds yours
+    ///     already waits for its release: `wouldDeadlock` is thrown for a lock of the array's own alone.
     ///   - hugePages: take it from the system's pool of 2 MiB pages.
     /// - Throws: ``SharedStateError``: `invalidArgument` for a count that makes no sense, `outOfResources` with the system's error.
     public convenience init(count: Int, lock: Lock? = nil, hugePages: Bool = false) throws {

@@ -26,6 +26,8 @@ public final class SharedValue<Value: BitwiseCopyable>: Sendable, Codable {
 
     /// Makes a shared value that is changed under a lock of yours, which may go with other data as well.
     ///
+    /// A ``Lock`` belongs to a process, and any of its threads may release it. So whoever holds yours and then changes the value waits
+    /// for a release, as in acquiring it twice; only a lock of the value's own tells that the caller waits for itself.
     /// - Throws: ``SharedStateError`` (`outOfResources`).
     public convenience init(_ value: Value, lock: Lock) throws {
         try self.init(value, DataLock.callers, lock)

@@ -74,10 +74,11 @@ public final class BoundedSemaphore: Sendable, Codable {
     /// Gives permits back, whoever took them. A system call if somebody waits.
     ///
     /// A process may release what another one took; what that one releases, or leaves by its death, is then too many. Blocks for as
-    /// long as another process is in the middle of an operation on the semaphore, which takes less than a microsecond.
+    /// long as another process is in the middle of an operation on the semaphore, which takes less than a microsecond; for a
+    /// second at most.
     /// - Parameter count: how many, at least 1.
-    /// - Throws: ``SharedStateError``: `invalidArgument`, and `overReleased` if more would be free than at first. Then nothing has
-    ///   changed.
+    /// - Throws: ``SharedStateError``: `invalidArgument`, and `overReleased` if more would be free than at first; `timedOut` if such a
+    ///   process was stopped. Then nothing has changed, and it can be tried again.
     public func release(_ count: Int = 1) throws {
         try permits.release(count)
     }

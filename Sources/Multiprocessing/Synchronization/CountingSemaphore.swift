@@ -86,10 +86,10 @@ public final class CountingSemaphore: Sendable, Codable {
     /// Gives permits back, whoever took them. A system call if somebody waits.
     ///
     /// Permits beyond those that this process holds are new ones: the semaphore grows, as Python's does. Blocks for as long as
-    /// another process is in the middle of an operation on the semaphore, which takes less than a microsecond.
+    /// another process is in the middle of an operation on the semaphore, which takes less than a microsecond; for a second at most.
     /// - Parameter count: how many, at least 1.
-    /// - Throws: ``SharedStateError``: `invalidArgument`, and `overReleased` if more than 2³¹ − 1 would be free. Then nothing has
-    ///   changed.
+    /// - Throws: ``SharedStateError``: `invalidArgument`, and `overReleased` if more than 2³¹ − 1 would be free; `timedOut` if such a process
+    ///   was stopped. Then nothing has changed, and it can be tried again.
     public func release(_ count: Int = 1) throws {
         try permits.release(count)
     }

@@ -9,7 +9,8 @@ final class DescriptorReactor: Sendable {
     private struct Waiter {
         var numbers: [CInt]
         var deadline: Deadline
-        var continuation: CheckedContinuation<Void, Never>
+        /// Given false if the descriptors cannot be watched.
+        var continuation: CheckedContinuation<Bool, Never>
     }
 
     private struct State {
@@ -49,10 +50,9 @@ final class DescriptorReactor: Sendable {
         }
         guard let id else {
             // No thread can be had. Never block this one: look again soon.
-            try? await Task.sleep(for: .milliseconds(1))
-            return
+            return await Self.pause()
         }
-        await withTaskCancellationHandler {
+        let wasWatched = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 add(id, Waiter(numbers: numbers, deadline: deadline, continuation: continuation))
             }
@@ -61,6 +61,13 @@ final class DescriptorReactor: Sendable {
         }
         // The handler does not run any more: what it left behind is not needed.
         state.withLock { _ = $0.cancelled.remove(id) }
+        // Closed, or a file, which is always ready, or the kernel has no room to note it. The caller looks, and may come back at once.
+        if !wasWatched { await Self.pause() }
+    }
+
+    /// For those who cannot be woken: a millisecond, also for a task that was cancelled, which else would look without any pause.
+    static func pause() async {
+        await Task.detached { try? await Task.sleep(for: .milliseconds(1)) }.value
     }
 
     private func startIfNeeded(_ state: inout State) -> Bool {
@@ -73,26 +80,26 @@ final class DescriptorReactor: Sendable {
     }
 
     private func add(_ id: Int, _ waiter: Waiter) {
-        let isOver = state.withLock { state -> Bool in
+        // Nil while it waits.
+        let outcome = state.withLock { state -> Bool? in
             if state.cancelled.contains(id) { return true }
-            guard let engine = state.engine else { return true }
+            guard let engine = state.engine else { return false }
             state.waiters[id] = waiter
             for number in waiter.numbers {
                 if state.byNumber[number] == nil {
                     do throws(Errno) {
                         try engine.poller.add(number, token: UInt64(number))
                     } catch {
-                        // Closed, or a file, which is always ready: the caller will see.
                         _ = remove(id, &state)
-                        return true
+                        return false
                     }
                 }
                 state.byNumber[number, default: []].append(id)
             }
             if let until = state.sleepsUntil, waiter.deadline.isEarlier(than: until) { engine.bell.signalEvent() }
-            return false
+            return nil
         }
-        if isOver { waiter.continuation.resume() }
+        if let outcome { waiter.continuation.resume(returning: outcome) }
     }
 
     private func cancel(_ id: Int) {
@@ -101,7 +108,7 @@ final class DescriptorReactor: Sendable {
             state.cancelled.insert(id)
             return nil
         }
-        waiter?.continuation.resume()
+        waiter?.continuation.resume(returning: true)
     }
 
     private func remove(_ id: Int, _ state: inout State) -> Waiter? {
@@ -138,7 +145,7 @@ final class DescriptorReactor: Sendable {
                 for (id, waiter) in state.waiters where waiter.deadline.hasPassed { ids.insert(id) }
                 return ids.compactMap { remove($0, &state) }
             }
-            for waiter in done { waiter.continuation.resume() }
+            for waiter in done { waiter.continuation.resume(returning: true) }
         }
     }
 

@@ -26,12 +26,15 @@ final class FutexReactor: Sendable {
     ) async -> FutexWord.Outcome {
         guard let (shard, id) = reserve() else {
             // No thread can be had. Never block this one: look again soon.
-            try? await Task.sleep(for: .milliseconds(1))
+            await DescriptorReactor.pause()
             return .woken
         }
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                shard.add(id, Shard.Entry(word: word, value: value, deadline: deadline, continuation: continuation))
+                shard.add(
+                    id,
+                    Shard.Entry(word: word, value: value, deadline: deadline) { continuation.resume(returning: $0) }
+                )
             }
         } onCancel: {
             if endsWhenCancelled { shard.cancel(id) }
@@ -39,6 +42,41 @@ final class FutexReactor: Sendable {
         // The cancellation may have come after the end. No handler runs any more here.
         if Task.isCancelled { shard.forget(id) }
         return outcome
+    }
+
+    /// A wait of somebody who sleeps on something else.
+    struct Watch: Sendable {
+        fileprivate let places: [(shard: Shard, id: Int)]
+
+        /// Ends it. What was to be called is called then if it was not yet, soon.
+        func end() {
+            for (shard, id) in places { shard.cancelEntry(id) }
+        }
+    }
+
+    /// Has `body` called by the thread when one of the words is woken or no longer holds its value, or the deadline passes; for each of
+    /// them once.
+    ///
+    /// The words have to stay mapped until `body` was called for each: let it keep alive what they are in. A wake-up of the thread
+    /// for each word. Does not block, and neither may `body`.
+    /// - Throws: `.resourceTemporarilyUnavailable` if no thread can be had.
+    func watch(
+        _ words: [(word: FutexWord, value: UInt32)],
+        deadline: Deadline,
+        _ body: @escaping @Sendable () -> Void
+    ) throws(Errno) -> Watch {
+        var places: [(shard: Shard, id: Int)] = []
+        for _ in words {
+            guard let place = reserve() else {
+                for (shard, _) in places { shard.giveBack() }
+                throw .resourceTemporarilyUnavailable
+            }
+            places.append(place)
+        }
+        for ((shard, id), (word, value)) in zip(places, words) {
+            shard.add(id, Shard.Entry(word: word, value: value, deadline: deadline) { _ in body() })
+        }
+        return Watch(places: places)
     }
 
     /// A place at a thread that has one.
@@ -61,7 +99,7 @@ private final class Shard: Sendable {
         var word: FutexWord
         var value: UInt32
         var deadline: Deadline
-        var continuation: CheckedContinuation<FutexWord.Outcome, Never>
+        var resume: @Sendable (FutexWord.Outcome) -> Void
     }
 
     private struct State {
@@ -94,6 +132,11 @@ private final class Shard: Sendable {
         }
     }
 
+    /// For a place that was given out and is not needed.
+    func giveBack() {
+        state.withLock { $0.reserved -= 1 }
+    }
+
     func add(_ id: Int, _ entry: Entry) {
         state.withLock { $0.entries[id] = entry }
         ring()
@@ -102,6 +145,16 @@ private final class Shard: Sendable {
     func cancel(_ id: Int) {
         state.withLock { _ = $0.cancelled.insert(id) }
         ring()
+    }
+
+    /// Lets go of an entry that is there; one that has gone leaves nothing behind.
+    func cancelEntry(_ id: Int) {
+        let isThere = state.withLock { state in
+            guard state.entries[id] != nil else { return false }
+            state.cancelled.insert(id)
+            return true
+        }
+        if isThere { ring() }
     }
 
     /// Drops what a late cancellation left.
@@ -169,6 +222,6 @@ private final class Shard: Sendable {
             return done
         }
         // First those that have waited longest: those of them that lose queue up again in this order.
-        for (_, entry, outcome) in done.sorted(by: { $0.id < $1.id }) { entry.continuation.resume(returning: outcome) }
+        for (_, entry, outcome) in done.sorted(by: { $0.id < $1.id }) { entry.resume(outcome) }
     }
 }

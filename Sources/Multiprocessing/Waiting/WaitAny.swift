@@ -7,7 +7,7 @@ internal import SystemPackage
 ///
 ///     for place in try waitAny(of: [connection, child, FileDescriptor.standardInput]) { … }
 ///
-/// Some system calls for each thing, and one for the wait. With queues among other things, a thread for the time of the wait.
+/// Some system calls for each thing, and one for the wait; with queues among other things some more, every half second again.
 ///
 /// Python: `multiprocessing.connection.wait`.
 /// - Parameter timeout: how long to wait; nil for as long as it takes, zero or less to look once.
@@ -35,7 +35,7 @@ enum WaitAny {
         try items.indices.filter { try items[$0].isReady }
     }
 
-    private struct Sources {
+    private struct Sources: Sendable {
         var all: [WaitSource]
         var descriptors: [CInt] = []
         var words: [(word: FutexWord, value: UInt32)] = []
@@ -82,9 +82,14 @@ enum WaitAny {
 
     private static func sleep(_ sources: Sources, _ limit: Deadline) throws(Errno) {
         if sources.descriptors.isEmpty { return try FutexWord.waitAnyOrLook(sources.words, deadline: limit) }
-        let bridge = try Bridge(sources.words, keeping: sources.all, limit)
-        defer { bridge.end() }
-        _ = try waitUntilReady((sources.descriptors + [bridge.event.number]).map { Interest($0) }, deadline: limit)
+        let event = SharedDescriptor(try Descriptor.event())
+        // The words are kept mapped by what this keeps, until the reactor's thread has let go of all of them.
+        let watch = try Runtime.current.futexReactor.watch(sources.words, deadline: limit) {
+            event.descriptor.signalEvent()
+            withExtendedLifetime(sources) {}
+        }
+        defer { watch.end() }
+        _ = try waitUntilReady((sources.descriptors + [event.number]).map { Interest($0) }, deadline: limit)
     }
 
     static func suspending(_ items: [any Waitable], deadline: Deadline) async throws -> [Int] {
@@ -117,49 +122,6 @@ enum WaitAny {
             await group.next()
             group.cancelAll()
         }
-    }
-}
-
-/// A thread that sleeps on words and signals an event, for one that sleeps on descriptors.
-private final class Bridge: Sendable {
-    let event: Descriptor
-    /// Changes when the thread is to end. In private memory.
-    private let stop: FutexWord
-
-    init(
-        _ words: [(word: FutexWord, value: UInt32)],
-        keeping sources: [WaitSource],
-        _ limit: Deadline
-    ) throws(Errno) {
-        event = try Descriptor.event()
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
-        memory.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
-        stop = FutexWord(memory)
-        try Thread.detach(named: "mp-wait") { [self] in
-            while stop.atomic.pointee.load(ordering: .acquiring) == 0, !limit.hasPassed,
-                words.allSatisfy({ $0.word.atomic.pointee.load(ordering: .acquiring) == $0.value })
-            {
-                do throws(Errno) {
-                    try FutexWord.waitAnyOrLook([(stop, 0)] + words, deadline: limit)
-                } catch {
-                    break
-                }
-            }
-            event.signalEvent()
-            // A wake-up that came while this ended may have been meant for one who would take what there is.
-            for (word, value) in words where word.atomic.pointee.load(ordering: .acquiring) != value { word.wake() }
-            // Until here the words have to stay mapped.
-            withExtendedLifetime(sources) {}
-        }
-    }
-
-    deinit {
-        UnsafeMutableRawPointer(mutating: stop.atomic).deallocate()
-    }
-
-    func end() {
-        stop.atomic.pointee.store(1, ordering: .releasing)
-        stop.wake()
     }
 }
 

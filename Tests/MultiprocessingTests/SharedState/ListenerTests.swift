@@ -54,6 +54,26 @@ extension ProcessTests {
             try silent.close()
         }
 
+        /// As many silent ones as are kept, and more behind them: who greets gets in without their time having to pass.
+        @Test(arguments: [64, 150]) func silentCrowdsHoldUpNobody(size: Int) async throws {
+            let listener = try Listener(backlog: 200)
+            var silent: [FileDescriptor] = []
+            for _ in 0..<size { silent.append(try foreignClient(listener)) }
+            #expect(await failure { try await listener.accept(timeout: .zero) } == .timedOut)
+            let client = try await Connection.connect(to: listener.address)
+            try await client.send("hello")
+            let time = try await ContinuousClock().measure {
+                let accepted = try await listener.accept(timeout: long)
+                #expect(try await accepted.receive(String.self, timeout: long) == "hello")
+            }
+            #expect(time < .seconds(3))
+            let another = try await Connection.connect(to: listener.address)
+            try await another.send(1)
+            let accepted = try await listener.accept(timeout: .seconds(3))
+            #expect(try await accepted.receive(Int.self, timeout: long) == 1)
+            for file in silent { try file.close() }
+        }
+
         @Test(.enabled(if: geteuid() == 0)) func otherUsersAreRefused() async throws {
             let listener = try Listener()
             let address = listener.address

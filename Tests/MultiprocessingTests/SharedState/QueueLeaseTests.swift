@@ -1,6 +1,7 @@
 import Foundation
 import Multiprocessing
 import MultiprocessingTestKit
+import Synchronization
 import Testing
 
 extension ProcessTests {
@@ -52,6 +53,28 @@ extension ProcessTests {
             try check(queueThrows: .notOwner) { try lease.complete() }
             try check(queueThrows: .notOwner) { try lease.extend(by: .seconds(1)) }
             #expect(try queue.isEmpty)
+        }
+
+        /// The holder is stopped while it decodes the value: when the lease is over, somebody else gets it.
+        @Test(arguments: [10, 40_000]) func timeRunsOutWhileDecoding(size: Int) async throws {
+            let queue = try Queue<Stopping>()
+            let bytes = [UInt8](repeating: 7, count: size)
+            try await queue.put(Stopping(bytes: bytes))
+            let child = try ChildProcess { () -> Bool in
+                Stopping.isArmed.store(true, ordering: .relaxed)
+                defer { Stopping.isArmed.store(false, ordering: .relaxed) }
+                return failure { try queue.lease(for: .milliseconds(100), timeout: .seconds(10)) } == .notOwner
+            }
+            try child.start()
+            let pid = child.processIdentifier!
+            #expect(try await eventually(within: .seconds(10)) { state(of: pid) == "T" })
+            let lease = try await queue.lease(timeout: .seconds(10))
+            #expect(lease.value.bytes == bytes && lease.deliveryCount == 2)
+            try child.send(signal: SIGCONT)
+            #expect(try await child.value)
+            #expect(lease.isHeld)
+            try lease.complete()
+            #expect(try await queue.join(timeout: .zero))
         }
 
         /// Who waits for several things is woken as well when a lease comes back, though nobody calls `get`.
@@ -195,5 +218,23 @@ extension ProcessTests {
             for worker in workers { try await worker.value() }
             #expect(try await Set(results.get(upTo: 4000)) == Set(0..<2000))
         }
+    }
+}
+
+/// Stops its process in the middle of being decoded, if that is wanted there.
+private struct Stopping: Codable, Sendable {
+    static let isArmed = Atomic<Bool>(false)
+
+    var bytes: [UInt8]
+
+    private enum CodingKeys: CodingKey { case bytes }
+
+    init(bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    init(from decoder: any Decoder) throws {
+        if Self.isArmed.load(ordering: .relaxed) { raise(SIGSTOP) }
+        bytes = try decoder.container(keyedBy: CodingKeys.self).decode([UInt8].self, forKey: .bytes)
     }
 }

@@ -43,6 +43,31 @@ extension ProcessTests {
             }
         }
 
+        /// The guard's holder is stopped: who releases is told so in the end, and has lost nothing.
+        @Test(.enabled(if: ChaosPlan.isAvailable), arguments: [true, false])
+        func stoppedWithTheGuard(returnsPermits: Bool) async throws {
+            let semaphore = try CountingSemaphore(value: 3, returnsPermits: returnsPermits)
+            try await semaphore.acquire()
+            let plan = ChaosPlan(.stop, .named("semaphore.guarded"))
+            let child = try ChildProcess {
+                plan.arm()
+                try semaphore.acquire()
+                ChaosPlan.disarm()
+                return semaphore.value
+            }
+            try child.start()
+            let pid = child.processIdentifier!
+            #expect(try await eventually(within: .seconds(10)) { state(of: pid) == "T" })
+            let begin = ContinuousClock.now
+            #expect(failure { try semaphore.release() } == .timedOut)
+            let time = ContinuousClock.now - begin
+            #expect(time >= .milliseconds(500) && time < .seconds(10))
+            try child.send(signal: SIGCONT)
+            #expect(try await child.value == 1)
+            try semaphore.release()
+            #expect(semaphore.value == (returnsPermits ? 3 : 2))
+        }
+
         /// What a process releases beyond what it holds: all of it, or nothing.
         @Test(arguments: [true, false]) func growth(returnsPermits: Bool) async throws {
             try await killAtEveryStep {
