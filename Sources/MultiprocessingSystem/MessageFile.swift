@@ -8,8 +8,13 @@ extension Descriptor {
     /// Not sealed: to seal it against writing takes the kernel half a millisecond. Its reader copies it before looking at it.
     public static func memoryFile(holding bytes: UnsafeRawBufferPointer) throws(Errno) -> Descriptor {
         let file = try memoryFile(named: "multiprocessing")
-        if let base = bytes.baseAddress { _ = try check(_mp_fill(file.number, base, bytes.count)) }
+        try file.fill(bytes)
         return file
+    }
+
+    /// Writes bytes behind those that were written to a memory file. One copy, made by the kernel.
+    public func fill(_ bytes: UnsafeRawBufferPointer) throws(Errno) {
+        if let base = bytes.baseAddress { _ = try check(_mp_fill(number, base, bytes.count)) }
     }
 
     /// Whether a file that came from another process has `count` bytes, for which its maker spent as much memory: one with holes

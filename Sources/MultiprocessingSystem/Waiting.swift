@@ -9,6 +9,9 @@ public struct Deadline: Sendable {
     /// Never gives up.
     public static let never = Deadline(instant: nil)
 
+    /// Whether it is ``never``.
+    public var isNever: Bool { instant == nil }
+
     private init(instant: ContinuousClock.Instant?) {
         self.instant = instant
     }

@@ -21,6 +21,16 @@ struct IncomingMessage {
         throw SharedStateError(.malformed, "A long message came in a file of another length")
     }
 
+    /// The file with the bytes, mapped. For messages whose sender is trusted not to write to it any more.
+    func mapped() throws -> JobStorage {
+        guard let file = try file() else { return JobStorage(bytes) }
+        do throws(Errno) {
+            return JobStorage(try MappedFile(file.descriptor, isPresent: false))
+        } catch {
+            throw SharedStateError(.outOfResources, "A long message could not be mapped", errno: error)
+        }
+    }
+
     /// Has `body` use the bytes. Those in a file are copied first: its sender may still write to it.
     private func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
         guard let file = try file() else { return try body(bytes) }

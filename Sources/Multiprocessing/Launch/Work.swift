@@ -206,6 +206,12 @@ struct JobStorage: Sendable {
         UnsafeRawBufferPointer(rebasing: memory.bytes[start...])
     }
 
+    /// The content, valid inside `body`.
+    func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        defer { withExtendedLifetime(memory) {} }
+        return try body(bytes)
+    }
+
     /// Owns the bytes, which nobody writes to: hence `@unchecked`, without a lock.
     private final class Memory: @unchecked Sendable {
         let bytes: UnsafeRawBufferPointer

@@ -6,21 +6,27 @@ internal import Synchronization
 ///
 /// A Swift task of its own reads the input, so that results come out while it waits for items. It and what is under way end
 /// with this object.
-final class ChunkFeed<Items: AsyncSequence & Sendable, Value: Codable & Sendable>: Sendable
+final class ChunkFeed<Items: AsyncSequence & Sendable, Value: Codable & Sendable>: ChunkSource
 where Items.Element: Codable & Sendable {
-    enum Arrival: Sendable {
-        /// A chunk is resolved.
-        case chunk(Int, PoolCore.Outcome)
-        /// The input ended, or failed, after so many chunks.
-        case end(chunks: Int, error: (any Error)?)
+    private enum Arrival: Sendable {
+        /// The reader has given a chunk to the pool; comes before anything else of it.
+        case begun(Int, Chunk<Items.Element>)
+        case values(Int, TravellingBytes)
+        case resolved(Int, PoolCore.Outcome)
+        /// The input has ended, or failed; no chunk of it is begun any more.
+        case end((any Error)?)
     }
 
     private let line: Line
     private let reader: Task<Void, Never>
+    private var ledger: ChunkLedger<Items.Element, Value>
+    private var inputEnded = false
+    private var inputError: (any Error)?
 
     init(_ pool: Pool, _ items: Items, _ settings: MapSettings, _ function: EncodedPieces) {
         let line = Line(pool, settings, function)
         self.line = line
+        ledger = ChunkLedger(settings, pool: pool.options.name)
         reader = Task { await line.read(items) }
     }
 
@@ -29,11 +35,31 @@ where Items.Element: Codable & Sendable {
         line.end()
     }
 
-    /// Suspends until something arrives. Each chunk that is taken lets another one be read.
-    func wait() async throws -> [Arrival] {
-        let arrived = try await line.arrivals.wait(.never) ?? []
-        line.note(arrived)
-        return arrived
+    /// What has come back since, perhaps nothing yet; nil when everything has. Suspends.
+    ///
+    /// - Throws: the input's error, when everything before it has come back; `CancellationError`.
+    func next() async throws -> [Settled<Items.Element, Value>]? {
+        if inputEnded, ledger.isEmpty {
+            if let inputError { throw inputError }
+            return nil
+        }
+        var found: [Settled<Items.Element, Value>] = []
+        for arrival in try await line.arrivals.wait(.never) ?? [] {
+            switch arrival {
+            case .begun(let number, let chunk): ledger.begin(number, chunk)
+            case .values(let number, let content): found.append(ledger.arrived(number, content))
+            case .resolved(let number, let outcome):
+                var settled = ledger.resolved(number, outcome)
+                settled.resubmit { chunk in
+                    // It is this side's from the beginning: nothing else says that more is to come.
+                    ledger.begin(try line.submit(chunk, announces: false), chunk)
+                }
+                line.note(resolved: number, begunAgain: settled.again.count)
+                found.append(settled)
+            case .end(let error): (inputEnded, inputError) = (true, error)
+            }
+        }
+        return found
     }
 
     /// What the reader and the taker share.
@@ -41,6 +67,7 @@ where Items.Element: Codable & Sendable {
         private struct State {
             /// The pool's tasks, by chunk.
             var underWay: [Int: Int] = [:]
+            var nextChunk = 0
             var isOver = false
         }
 
@@ -49,7 +76,7 @@ where Items.Element: Codable & Sendable {
         private let settings: MapSettings
         private let state = Mutex(State())
         let arrivals = Mailbox<Arrival>()
-        /// How many more chunks may be read.
+        /// How many more chunks may be read, or how many too many are under way.
         private let permits = Mailbox<Int>()
 
         init(_ pool: Pool, _ settings: MapSettings, _ function: EncodedPieces) {
@@ -60,54 +87,60 @@ where Items.Element: Codable & Sendable {
         }
 
         func read(_ items: Items) async {
-            var chunks = 0
             do {
                 var iterator = items.makeAsyncIterator()
                 var permitted = 0
                 var start = 0
                 while true {
-                    if permitted == 0 { permitted = try await permits.wait(.never)?.reduce(0, +) ?? 0 }
+                    while permitted <= 0 { permitted += try await permits.wait(.never)?.reduce(0, +) ?? 0 }
                     var chunk: [Items.Element] = []
                     while chunk.count < settings.chunkSize ?? 1, let item = try await iterator.next() {
                         chunk.append(item)
                     }
                     guard !chunk.isEmpty else { break }
-                    try submit(chunk, chunks, start)
+                    try submit(Chunk(start: start, items: chunk), announces: true)
                     start += chunk.count
-                    chunks += 1
                     permitted -= 1
                 }
-                arrivals.put(.end(chunks: chunks, error: nil))
+                arrivals.put(.end(nil))
             } catch {
-                arrivals.put(.end(chunks: chunks, error: error))
+                arrivals.put(.end(error))
             }
         }
 
-        private func submit(_ items: [Items.Element], _ chunk: Int, _ start: Int) throws {
-            let arguments = try travelling { () throws(ClosureError) in try Job.encodeArguments(items) }
+        /// Gives a chunk to the pool; its number.
+        @discardableResult
+        func submit(_ chunk: Chunk<Items.Element>, announces: Bool) throws -> Int {
+            let arguments = try travelling { () throws(ClosureError) in try Job.encodeArguments(chunk.items) }
             let arrivals = arrivals
-            let work = PoolCore.Work(
-                function: function,
-                content: TravellingBytes(arguments),
-                timeout: settings.timeout.map { $0 * items.count },
-                retries: settings.retries,
-                name: items.count == 1 ? "item \(start)" : "items \(start) to \(start + items.count - 1)"
-            ) { arrivals.put(.chunk(chunk, $0)) }
             // Under the lock, so that it is known before it can be taken, and nothing is submitted after the end.
-            try state.withLock { state in
+            return try state.withLock { state in
                 if state.isOver { throw CancellationError() }
-                state.underWay[chunk] = try pool.core.submit(work)
+                let number = state.nextChunk
+                state.nextChunk += 1
+                var work = PoolCore.Work(
+                    function: function,
+                    content: TravellingBytes(arguments),
+                    timeout: settings.timeout.map { $0 * chunk.items.count },
+                    retries: 0,
+                    name: settings.name
+                ) { arrivals.put(.resolved(number, $0)) }
+                work.items = chunk.range
+                work.partialResult = { arrivals.put(.values(number, $0)) }
+                if announces { arrivals.put(.begun(number, chunk)) }
+                do {
+                    state.underWay[number] = try pool.core.submit(work)
+                } catch {
+                    arrivals.put(.resolved(number, .failure(error)))
+                }
+                return number
             }
         }
 
-        func note(_ arrived: [Arrival]) {
-            let taken = state.withLock { state in
-                arrived.count { arrival in
-                    guard case .chunk(let chunk, _) = arrival else { return false }
-                    return state.underWay.removeValue(forKey: chunk) != nil
-                }
-            }
-            if taken > 0 { permits.put(taken) }
+        /// A chunk has come back, and so many new ones were made of it: as many more may be read as there are fewer now.
+        func note(resolved number: Int, begunAgain: Int) {
+            state.withLock { $0.underWay[number] = nil }
+            permits.put(1 - begunAgain)
         }
 
         func end() {

@@ -6,21 +6,28 @@ internal import Synchronization
 ///
 /// Belongs to whoever takes the results out, one thread or task at a time: that one also reads the input and encodes it, so
 /// nothing of the user's runs on the pool's own threads.
-final class ChunkStream<Item, Value: Codable & Sendable> {
+final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
+    private enum Arrival: Sendable {
+        case values(Int, TravellingBytes)
+        case resolved(Int, PoolCore.Outcome)
+    }
+
     private let pool: Pool
     private let function: Int
-    private let nextItem: () -> Item?
+    private let input: ItemReader<Item>
     private let encode: ([Item]) throws(ClosureError) -> EncodedPieces
     private let settings: MapSettings
     /// How many items are left, if that is known.
     private var remaining: Int?
     private var sizer = ChunkSizer()
 
+    private var ledger: ChunkLedger<Item, Value>
+    /// The pool's tasks, by chunk.
+    private var tasks: [Int: Int] = [:]
     private var nextChunk = 0
-    private var underWay: [Int: (task: Int, count: Int, start: Int)] = [:]
     private var nextIndex = 0
     private var inputEnded = false
-    private let arrivals = Mailbox<(chunk: Int, outcome: PoolCore.Outcome)>()
+    private let arrivals = Mailbox<Arrival>()
 
     init(
         _ pool: Pool,
@@ -30,100 +37,79 @@ final class ChunkStream<Item, Value: Codable & Sendable> {
         encode: @escaping ([Item]) throws(ClosureError) -> EncodedPieces
     ) {
         self.encode = encode
-        var iterator = items.makeIterator()
         self.pool = pool
-        nextItem = { iterator.next() }
+        input = ItemReader(items)
         remaining = (items as? any Collection).map { $0.count }
         self.settings = settings
+        ledger = ChunkLedger(settings, pool: pool.options.name)
         function = pool.core.register(encoded)
     }
 
     deinit {
-        for entry in underWay.values { pool.core.cancel(entry.task) }
+        for task in tasks.values { pool.core.cancel(task) }
         pool.core.forget(function: function)
     }
 
     // MARK: The input
 
     /// Submits chunks until enough are under way.
-    func fill() throws {
-        while !inputEnded, underWay.count < settings.lookAhead ?? 2 * pool.processCount + 2 {
+    private func fill() throws {
+        while !inputEnded, ledger.count < settings.lookAhead ?? pool.core.comfortableCount {
             let size = settings.chunkSize ?? sizer.next(remaining: remaining, workers: pool.processCount)
-            var items: [Item] = []
-            items.reserveCapacity(min(size, 4096))
-            while items.count < size {
-                guard let item = nextItem() else {
-                    inputEnded = true
-                    break
-                }
-                items.append(item)
-            }
+            let items = input.next(size)
+            inputEnded = items.count < size
             remaining = remaining.map { max(0, $0 - items.count) }
-            if !items.isEmpty { try submit(items) }
+            guard !items.isEmpty else { continue }
+            try submit(Chunk(start: nextIndex, items: items))
+            nextIndex += items.count
         }
     }
 
-    private func submit(_ items: [Item]) throws {
-        let arguments = try travelling { () throws(ClosureError) in try encode(items) }
-        let (chunk, range) = (nextChunk, nextIndex..<(nextIndex + items.count))
-        let arrivals = arrivals
-        let task = try pool.core.submit(
-            PoolCore.Work(
-                function: function,
-                content: TravellingBytes(arguments),
-                timeout: settings.timeout.map { $0 * items.count },
-                retries: settings.retries,
-                name: items.count == 1
-                    ? "item \(range.lowerBound)" : "items \(range.lowerBound) to \(range.upperBound - 1)"
-            ) { arrivals.put((chunk, $0)) }
-        )
-        underWay[chunk] = (task, items.count, range.lowerBound)
+    private func submit(_ chunk: Chunk<Item>) throws {
+        let arguments = try travelling { () throws(ClosureError) in try encode(chunk.items) }
+        let (number, arrivals) = (nextChunk, arrivals)
         nextChunk += 1
-        nextIndex = range.upperBound
+        var work = PoolCore.Work(
+            function: function,
+            content: TravellingBytes(arguments),
+            timeout: settings.timeout.map { $0 * chunk.items.count },
+            retries: 0,
+            name: settings.name
+        ) { arrivals.put(.resolved(number, $0)) }
+        work.items = chunk.range
+        work.partialResult = { arrivals.put(.values(number, $0)) }
+        tasks[number] = try pool.core.submit(work)
+        ledger.begin(number, chunk)
     }
 
     // MARK: The results
 
-    /// Whether everything was submitted and has arrived.
-    var isDone: Bool { inputEnded && underWay.isEmpty }
-
-    /// A chunk that has arrived: its number, the index of its first item, its values, and the error that ended it.
-    struct Arrival {
-        var chunk: Int
-        var start: Int
-        var values: [Value]
-        var error: (any Error)?
-    }
-
-    func decode(_ arrived: [(chunk: Int, outcome: PoolCore.Outcome)]) -> [Arrival] {
-        arrived.map { chunk, outcome in
-            let entry = underWay.removeValue(forKey: chunk)
-            if case .value(_, let nanoseconds) = outcome, let entry {
-                sizer.note(items: entry.count, nanoseconds: nanoseconds)
-            }
-            let start = entry?.start ?? 0
-            do {
-                let result: ChunkResult<Value> = try outcome.decoded()
-                let error = result.error.map { bytes in
-                    bytes.withUnsafeBytes {
-                        ErrorCoding.decode($0, process: "a worker of \(pool.options.name)", pid: 0)
-                    }
-                }
-                return Arrival(chunk: chunk, start: start, values: result.values, error: error)
-            } catch {
-                return Arrival(chunk: chunk, start: start, values: [], error: error)
+    private func settle(_ arrived: [Arrival]) -> [Settled<Item, Value>] {
+        arrived.map { arrival in
+            switch arrival {
+            case .values(let number, let content): return ledger.arrived(number, content)
+            case .resolved(let number, let outcome):
+                tasks[number] = nil
+                var settled = ledger.resolved(number, outcome)
+                if let (items, nanoseconds) = settled.timing { sizer.note(items: items, nanoseconds: nanoseconds) }
+                settled.resubmit(submit)
+                return settled
             }
         }
     }
 
-    /// Blocks the thread until chunks arrive.
-    func wait() -> [Arrival] {
-        decode(arrivals.wait(.never) ?? [])
+    /// What has come back since, perhaps nothing yet; nil when everything was submitted and has come back. Suspends.
+    func next() async throws -> [Settled<Item, Value>]? {
+        try fill()
+        if inputEnded, ledger.isEmpty { return nil }
+        return settle(try await arrivals.wait(.never) ?? [])
     }
 
-    /// Suspends until chunks arrive.
-    func wait() async throws -> [Arrival] {
-        decode(try await arrivals.wait(.never) ?? [])
+    /// The same, blocking the thread.
+    func next() throws -> [Settled<Item, Value>]? {
+        try fill()
+        if inputEnded, ledger.isEmpty { return nil }
+        return settle(arrivals.wait(.never) ?? [])
     }
 }
 
@@ -134,16 +120,8 @@ enum ChunkFunction {
         _ settings: MapSettings
     ) throws -> EncodedPieces {
         let run: @Sendable ([Item]) throws -> ChunkResult<Value> = { items in
-            var values: [Value] = []
-            values.reserveCapacity(items.count)
-            for item in items {
-                do {
-                    values.append(try transform(item))
-                } catch {
-                    return ChunkResult(values: values, error: ErrorBox.encode(error))
-                }
-            }
-            return ChunkResult(values: values, error: nil)
+            var chunk = ChunkRun<Value>()
+            return chunk.run(items, transform)
         }
         return try travelling { () throws(ClosureError) in
             try Job.encode(body: run, fileID: settings.fileID, line: settings.line)
@@ -155,16 +133,12 @@ enum ChunkFunction {
         _ settings: MapSettings
     ) throws -> EncodedPieces {
         let run: @Sendable @concurrent ([Item]) async throws -> ChunkResult<Value> = { items in
-            var values: [Value] = []
-            values.reserveCapacity(items.count)
+            var chunk = ChunkRun<Value>()
             for item in items {
-                do {
-                    values.append(try await transform(item))
-                } catch {
-                    return ChunkResult(values: values, error: ErrorBox.encode(error))
-                }
+                chunk.begin()
+                do { chunk.add(try await transform(item)) } catch { return chunk.end(error) }
             }
-            return ChunkResult(values: values, error: nil)
+            return chunk.end()
         }
         return try travelling { () throws(ClosureError) in
             try Job.encode(body: run, fileID: settings.fileID, line: settings.line)

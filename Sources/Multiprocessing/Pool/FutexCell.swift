@@ -21,9 +21,14 @@ final class FutexCell: @unchecked Sendable {
     /// What it holds.
     var value: UInt32 { word.atomic.pointee.load(ordering: .acquiring) }
 
+    /// Changes the word, for those who look at it. No system call.
+    func change() {
+        word.atomic.pointee.wrappingAdd(1, ordering: .releasing)
+    }
+
     /// Changes the word and wakes every sleeper. A system call.
     func ring() {
-        word.atomic.pointee.wrappingAdd(1, ordering: .releasing)
+        change()
         word.wakeAll()
     }
 }

@@ -3,28 +3,48 @@ internal import Synchronization
 
 /// Values that threads put in and one thread or task takes out, in the order in which they came.
 final class Mailbox<Element: Sendable>: Sendable {
-    private let elements = Mutex<[Element]>([])
-    private let bell = FutexCell()
-    private let spin = AdaptiveSpin()
+    private struct State {
+        var elements: [Element] = []
+        /// The task that waits without a deadline.
+        var waiter: CheckedContinuation<Void, Never>?
+        /// Its wait was cancelled before it had begun.
+        var isCancelled = false
+        /// Whether somebody sleeps on the bell, or is about to.
+        var hasSleeper = false
+    }
 
-    /// Puts a value in and wakes whoever waits for it.
+    private let state = Mutex(State())
+    private let bell = FutexCell()
+    /// What comes here comes from a worker, through the thread that reads what it sends: both have to run.
+    private let spin = AdaptiveSpin(partners: 3)
+
+    /// Puts a value in and wakes whoever waits for it. No system call if nobody sleeps.
     func put(_ element: Element) {
-        elements.withLock { $0.append(element) }
-        bell.ring()
+        let (waiter, hasSleeper) = state.withLock { state in
+            state.elements.append(element)
+            defer { (state.waiter, state.hasSleeper) = (nil, false) }
+            return (state.waiter, state.hasSleeper)
+        }
+        if hasSleeper { bell.ring() } else { bell.change() }
+        waiter?.resume()
     }
 
     /// Everything that is there, perhaps nothing.
     func takeAll() -> [Element] {
-        elements.withLock { elements in
-            defer { elements = [] }
-            return elements
+        state.withLock { state in
+            defer { state.elements = [] }
+            return state.elements
         }
     }
 
-    private func attempt(_: WaitProgress) -> Attempt<[Element]> {
+    private func attempt(_ progress: WaitProgress) -> Attempt<[Element]> {
         // Read before looking: what is put in afterwards changes it.
         let rung = bell.value
-        let found = takeAll()
+        let found = state.withLock { state in
+            defer { state.elements = [] }
+            if state.elements.isEmpty, progress.isAboutToSleep { state.hasSleeper = true }
+            return state.elements
+        }
         return found.isEmpty ? .wait(bell.word, while: rung) : .done(found)
     }
 
@@ -37,6 +57,34 @@ final class Mailbox<Element: Sendable>: Sendable {
     ///
     /// - Throws: `CancellationError`.
     func wait(_ deadline: Deadline) async throws -> [Element]? {
-        try await Wait.suspending(deadline: deadline, attempt)
+        guard deadline.isNever else { return try await Wait.suspending(deadline: deadline, attempt) }
+        while true {
+            let found = takeAll()
+            if !found.isEmpty { return found }
+            try Task.checkCancellation()
+            await arrival()
+        }
+    }
+
+    /// Suspends until something is put in, or the task is cancelled. It may be that nothing is there then.
+    private func arrival() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state in
+                    defer { state.isCancelled = false }
+                    if !state.elements.isEmpty || state.isCancelled { return true }
+                    state.waiter = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state in
+                defer { state.waiter = nil }
+                state.isCancelled = state.waiter == nil
+                return state.waiter
+            }
+            waiter?.resume()
+        }
     }
 }

@@ -10,28 +10,33 @@ final class OneShot<Value: Sendable>: Sendable {
         var cancelled: Set<Int> = []
         var observers: [Int: @Sendable (Value) -> Void] = [:]
         var nextWaiter = 0
+        /// Whether somebody sleeps on the bell, or is about to.
+        var hasSleeper = false
     }
 
     private let state = Mutex(State())
     /// Rung once there is a value.
     private let bell = FutexCell()
-    private let spin = AdaptiveSpin()
+    /// What comes here comes from a worker, through the thread that reads what it sends: both have to run.
+    private let spin = AdaptiveSpin(partners: 3)
 
     /// The value, if it is there.
     var value: Value? { state.withLock { $0.value } }
 
     /// Sets the value and wakes whoever waits; does nothing the second time.
     func set(_ value: Value) {
-        typealias Waiting = (waiters: [CheckedContinuation<Value?, Never>], observers: [@Sendable (Value) -> Void])
+        typealias Waiting = (
+            waiters: [CheckedContinuation<Value?, Never>], observers: [@Sendable (Value) -> Void], hasSleeper: Bool
+        )
         let waiting: Waiting? = state.withLock { state in
             guard state.value == nil else { return nil }
             state.value = value
             defer { (state.waiters, state.observers) = ([:], [:]) }
             let inOrder = state.observers.sorted { $0.key < $1.key }.map(\.value)
-            return (Array(state.waiters.values), inOrder)
+            return (Array(state.waiters.values), inOrder, state.hasSleeper)
         }
         guard let waiting else { return }
-        bell.ring()
+        if waiting.hasSleeper { bell.ring() } else { bell.change() }
         for waiter in waiting.waiters { waiter.resume(returning: value) }
         for observer in waiting.observers { observer(value) }
     }
@@ -52,12 +57,17 @@ final class OneShot<Value: Sendable>: Sendable {
         state.withLock { $0.observers[number] = nil }
     }
 
+    private func attempt(_ progress: WaitProgress) -> Attempt<Value> {
+        let value = state.withLock { state in
+            if state.value == nil, progress.isAboutToSleep { state.hasSleeper = true }
+            return state.value
+        }
+        return value.map(Attempt.done) ?? .wait(bell.word, while: 0)
+    }
+
     /// Blocks the thread until there is a value; nil when the time is over first.
     func wait(timeout: Duration?) -> Value? {
-        let found = try? Wait.blocking(deadline: Deadline(after: timeout), spin: spin) { _ -> Attempt<Value> in
-            if let value { .done(value) } else { .wait(bell.word, while: 0) }
-        }
-        return found ?? nil
+        (try? Wait.blocking(deadline: Deadline(after: timeout), spin: spin, attempt)) ?? nil
     }
 
     /// Suspends until there is a value; nil when the time is over first.
@@ -66,9 +76,7 @@ final class OneShot<Value: Sendable>: Sendable {
     func wait(timeout: Duration?) async throws -> Value? {
         if let value { return value }
         guard timeout == nil else {
-            return try await Wait.suspending(deadline: Deadline(after: timeout)) { _ -> Attempt<Value> in
-                if let value { .done(value) } else { .wait(bell.word, while: 0) }
-            }
+            return try await Wait.suspending(deadline: Deadline(after: timeout), attempt)
         }
         let id = state.withLock { state in
             state.nextWaiter += 1

@@ -8,13 +8,16 @@ extension Pool {
     /// Nothing runs before the first value is asked for. Only `lookAhead` chunks are read ahead of the loop. Leaving the loop
     /// cancels what is under way.
     ///
+    /// The first item that fails ends the loop; ``PoolResults/outcomes`` goes on.
+    ///
     /// Python: `imap`, `imap_unordered`, which read the whole input ahead.
     /// - Parameters:
     ///   - ordered: whether the values come in the order of the items; otherwise as soon as they are there.
     ///   - chunkSize: how many items a task takes; nil is measured.
-    ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two.
+    ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two; while tasks take
+    ///     less than a quarter of a millisecond, up to 65 for each worker.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
-    ///   - retries: how often a chunk is run again if its worker dies of it: for a function that can be called twice.
+    ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
     public func imap<Items: Sequence & Sendable, Value: Codable & Sendable>(
         _ items: Items,
@@ -27,9 +30,16 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
         let function = try ChunkFunction.make(transform, settings)
-        return PoolResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+        return PoolResults(
+            pool: self,
+            items: items,
+            isOrdered: ordered,
+            settings: settings,
+            function: function,
+            encode: { (items) throws(ClosureError) in try Job.encodeArguments(items) }
+        )
     }
 
     /// The same with an asynchronous `transform`.
@@ -44,15 +54,21 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
         let function = try ChunkFunction.make(transform, settings)
-        return PoolResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+        return PoolResults(
+            pool: self,
+            items: items,
+            isOrdered: ordered,
+            settings: settings,
+            function: function,
+            encode: { (items) throws(ClosureError) in try Job.encodeArguments(items) }
+        )
     }
 }
 
 /// The values of an ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:retries:fileID:line:_:)``; each iteration runs the function anew.
-public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable
-where Items.Element: Codable & Sendable {
+public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable {
     public typealias Element = Value
 
     let pool: Pool
@@ -60,78 +76,36 @@ where Items.Element: Codable & Sendable {
     let isOrdered: Bool
     let settings: MapSettings
     let function: EncodedPieces
+    /// Items may be tuples, which are encoded in a way of their own.
+    let encode: @Sendable ([Items.Element]) throws(ClosureError) -> EncodedPieces
 
     /// Takes the values out, one after the other.
     public struct AsyncIterator: AsyncIteratorProtocol {
-        private let results: PoolResults
-        private var stream: ChunkStream<Items.Element, Value>?
-        private var ready: ArraySlice<Value> = []
-        private var ordered = OrderedChunks<Value>()
-        /// The errors of chunks whose turn has not come.
-        private var errors: [Int: any Error] = [:]
-        private var failure: (any Error)?
-        private var hasEnded = false
+        private var reader: ValueReader<ChunkStream<Items.Element, Value>>
 
         init(_ results: PoolResults) {
-            self.results = results
+            reader = ValueReader { results.makeCursor() }
         }
 
         /// The next value; nil after the last one. Suspends until it is there.
         ///
         /// - Throws: what the function threw, ``ProcessCrash`` or ``PoolError``, when the turn of the item that failed has come; the
         ///   iteration is over then.
-        public mutating func next() async throws -> Value? {
-            while true {
-                if let value = ready.popFirst() { return value }
-                if hasEnded { return nil }
-                if let failure {
-                    end()
-                    throw failure
-                }
-                do {
-                    if try await advance() { continue }
-                } catch {
-                    end()
-                    throw error
-                }
-                end()
-            }
-        }
-
-        /// Leaves nothing under way.
-        private mutating func end() {
-            hasEnded = true
-            stream = nil
-        }
-
-        /// Gets more values ready; false if there are no more.
-        private mutating func advance() async throws -> Bool {
-            let stream = stream ?? results.makeStream()
-            self.stream = stream
-            try stream.fill()
-            if stream.isDone { return false }
-            for arrival in try await stream.wait() {
-                if results.isOrdered {
-                    ordered.add(arrival.chunk, arrival.values)
-                    errors[arrival.chunk] = arrival.error
-                } else {
-                    ready += arrival.values
-                    failure = failure ?? arrival.error
-                }
-            }
-            while failure == nil, let (chunk, values) = ordered.popFirst() {
-                ready += values
-                failure = errors.removeValue(forKey: chunk)
-            }
-            return true
-        }
+        public mutating func next() async throws -> Value? { try await reader.next() }
     }
 
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(self)
     }
 
-    fileprivate func makeStream() -> ChunkStream<Items.Element, Value> {
-        pool.stream(items, settings, function)
+    func makeCursor() -> ResultCursor<ChunkStream<Items.Element, Value>> {
+        let stream = ChunkStream<Items.Element, Value>(
+            pool,
+            items,
+            settings: settings,
+            function: function,
+            encode: encode
+        )
+        return ResultCursor(stream, isOrdered: isOrdered)
     }
 }

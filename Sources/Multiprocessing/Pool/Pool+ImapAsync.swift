@@ -13,7 +13,7 @@ extension Pool {
     ///     fails is dropped.
     ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
-    ///   - retries: how often a chunk is run again if its worker dies of it: for a function that can be called twice.
+    ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
     public func imap<Items: AsyncSequence & Sendable, Value: Codable & Sendable>(
         _ items: Items,
@@ -26,7 +26,24 @@ extension Pool {
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
     ) throws -> PoolAsyncResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let function = try ChunkFunction.make(transform, settings)
+        return PoolAsyncResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+    }
+
+    /// The same with an asynchronous `transform`.
+    public func imap<Items: AsyncSequence & Sendable, Value: Codable & Sendable>(
+        _ items: Items,
+        ordered: Bool = true,
+        chunkSize: Int? = nil,
+        lookAhead: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
+    ) throws -> PoolAsyncResults<Items, Value> where Items.Element: Codable & Sendable {
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
         let function = try ChunkFunction.make(transform, settings)
         return PoolAsyncResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
     }
@@ -45,80 +62,23 @@ where Items.Element: Codable & Sendable {
 
     /// Takes the values out, one after the other.
     public struct AsyncIterator: AsyncIteratorProtocol {
-        private let results: PoolAsyncResults
-        private var feed: ChunkFeed<Items, Value>?
-        private var ready: ArraySlice<Value> = []
-        /// Chunks whose turn has not come.
-        private var early: [Int: PoolCore.Outcome] = [:]
-        /// The chunk whose turn it is, or how many have come if order does not matter.
-        private var next = 0
-        /// How many chunks there are, once that is known.
-        private var chunkCount: Int?
-        private var inputError: (any Error)?
-        /// Thrown when `ready` is empty.
-        private var failure: (any Error)?
-        private var hasEnded = false
+        private var reader: ValueReader<ChunkFeed<Items, Value>>
 
         init(_ results: PoolAsyncResults) {
-            self.results = results
+            reader = ValueReader { results.makeCursor() }
         }
 
         /// The next value; nil after the last one. Suspends until it is there.
         ///
         /// - Throws: what the function or the input threw, ``ProcessCrash`` or ``PoolError``; the iteration is over then.
-        public mutating func next() async throws -> Value? {
-            while true {
-                if let value = ready.popFirst() { return value }
-                if hasEnded { return nil }
-                if failure == nil, next == chunkCount { failure = inputError }
-                if failure != nil || next == chunkCount {
-                    end()
-                    if let failure { throw failure }
-                    return nil
-                }
-                do {
-                    try await advance()
-                } catch {
-                    end()
-                    throw error
-                }
-            }
-        }
-
-        /// Leaves nothing under way.
-        private mutating func end() {
-            hasEnded = true
-            feed = nil
-        }
-
-        private mutating func advance() async throws {
-            let feed = feed ?? ChunkFeed(results.pool, results.items, results.settings, results.function)
-            self.feed = feed
-            for arrival in try await feed.wait() {
-                switch arrival {
-                case .end(let chunks, let error): (chunkCount, inputError) = (chunks, error)
-                case .chunk(let chunk, let outcome) where results.isOrdered: early[chunk] = outcome
-                case .chunk(_, let outcome): take(outcome)
-                }
-            }
-            while failure == nil, let outcome = early.removeValue(forKey: next) { take(outcome) }
-        }
-
-        private mutating func take(_ outcome: PoolCore.Outcome) {
-            next += 1
-            do {
-                let result: ChunkResult<Value> = try outcome.decoded()
-                ready += result.values
-                guard let bytes = result.error, failure == nil else { return }
-                let worker = "a worker of \(results.pool.options.name)"
-                failure = bytes.withUnsafeBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
-            } catch {
-                failure = failure ?? error
-            }
-        }
+        public mutating func next() async throws -> Value? { try await reader.next() }
     }
 
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(self)
+    }
+
+    func makeCursor() -> ResultCursor<ChunkFeed<Items, Value>> {
+        ResultCursor(ChunkFeed(pool, items, settings, function), isOrdered: isOrdered)
     }
 }

@@ -8,14 +8,15 @@ extension Pool {
     ///
     /// Items travel in chunks, sized from how long items have taken so far (some milliseconds of work each). The function and
     /// what it captures are sent once to each worker. The first error, of an item or of a worker that died, ends the map: what has
-    /// not begun is dropped, and the error is thrown with its type. Cancelling the Swift task ends the work. The sequence is read
+    /// not begun is dropped, and the error is thrown with its type, and with the item's index if it is an ``IndexedError``. Cancelling the Swift task ends the work. The sequence is read
     /// as the work goes on, but all the results are kept.
     ///
     /// Python: `Pool.map`.
     /// - Parameters:
     ///   - chunkSize: how many items a task takes; nil is measured.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
-    ///   - retries: how often a chunk is run again if its worker dies of it: for a function that can be called twice.
+    ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice, because what
+    ///     was in one chunk with it is called again as well.
     /// - Throws: what `transform` throws, with its type where that is `Codable`, else ``RemoteError``; ``ProcessCrash``; ``PoolError``.
     public func map<Items: Sequence, Value: Codable & Sendable>(
         _ items: Items,
@@ -59,31 +60,6 @@ extension Pool {
         return try all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
     }
 
-    /// Calls `transform` with each tuple's elements as its arguments; otherwise as `map`. Suspends.
-    ///
-    ///     let sums = try await pool.starMap(zip(left, right)) { $0 + $1 }
-    ///
-    /// Python: `Pool.starmap`, and `map` of several iterables.
-    public func starMap<Tuples: Sequence, each Argument: Codable & Sendable, Value: Codable & Sendable>(
-        _ tuples: Tuples,
-        chunkSize: Int? = nil,
-        timeout: Duration? = nil,
-        retries: Int = 0,
-        fileID: StaticString = #fileID,
-        line: UInt = #line,
-        _ transform: @escaping @Sendable (repeat each Argument) throws -> Value
-    ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
-        let function = try travelling { () throws(ClosureError) in
-            try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
-        }
-        let stream = ChunkStream<Tuples.Element, Value>(self, tuples, settings: settings, function: function) {
-            (tuples) throws(ClosureError) in
-            try Job.encodeTuples(tuples) { (tuple: Tuples.Element) -> (repeat each Argument) in tuple }
-        }
-        return try await all(of: stream)
-    }
-
     func stream<Items: Sequence, Value: Codable & Sendable>(
         _ items: Items,
         _ settings: MapSettings,
@@ -94,30 +70,16 @@ extension Pool {
         }
     }
 
-    private func all<Item, Value>(of stream: ChunkStream<Item, Value>) async throws -> [Value] {
-        var results = OrderedChunks<Value>()
-        try stream.fill()
-        while !stream.isDone {
-            for arrival in try await stream.wait() {
-                if let error = arrival.error { throw error }
-                results.add(arrival.chunk, arrival.values)
-            }
-            try stream.fill()
-        }
-        return results.all
+    func all<Item, Value>(of stream: ChunkStream<Item, Value>) async throws -> [Value] {
+        var results = AllResults<Value>()
+        while let settled = try await stream.next() { try results.add(settled) }
+        return results.inOrder
     }
 
-    private func all<Item, Value>(of stream: ChunkStream<Item, Value>) throws -> [Value] {
-        var results = OrderedChunks<Value>()
-        try stream.fill()
-        while !stream.isDone {
-            for arrival in stream.wait() {
-                if let error = arrival.error { throw error }
-                results.add(arrival.chunk, arrival.values)
-            }
-            try stream.fill()
-        }
-        return results.all
+    func all<Item, Value>(of stream: ChunkStream<Item, Value>) throws -> [Value] {
+        var results = AllResults<Value>()
+        while let settled = try stream.next() { try results.add(settled) }
+        return results.inOrder
     }
 }
 
@@ -129,6 +91,10 @@ struct MapSettings: Sendable {
     var retries: Int
     var fileID: String
     var line: Int
+    /// What errors and reports call it.
+    var name: String
+    /// Whether an item that fails leaves the others to be done.
+    var goesOn: Bool
 
     init(
         _ chunkSize: Int?,
@@ -136,7 +102,9 @@ struct MapSettings: Sendable {
         _ timeout: Duration?,
         _ retries: Int,
         _ fileID: StaticString,
-        _ line: UInt
+        _ line: UInt,
+        call: String = "map",
+        goesOn: Bool = false
     ) throws {
         if let chunkSize, chunkSize < 1 { throw PoolError(.invalidArgument, "A chunk cannot have \(chunkSize) items") }
         if let lookAhead, lookAhead < 1 {
@@ -148,29 +116,28 @@ struct MapSettings: Sendable {
         self.retries = retries
         self.fileID = "\(fileID)"
         self.line = Int(line)
+        self.goesOn = goesOn
+        name = "\(call) at \(fileID):\(line)"
     }
 }
 
-/// Chunks that arrive in any order, to be taken out in theirs.
-struct OrderedChunks<Value> {
-    private var chunks: [Int: [Value]] = [:]
-    private var next = 0
+/// The values of a map, which arrive in any order.
+private struct AllResults<Value: Sendable> {
+    private var pieces: [(start: Int, values: [Value])] = []
 
-    mutating func add(_ chunk: Int, _ values: [Value]) {
-        chunks[chunk] = values
-    }
-
-    mutating func popFirst() -> (chunk: Int, values: [Value])? {
-        guard let values = chunks.removeValue(forKey: next) else { return nil }
-        defer { next += 1 }
-        return (next, values)
+    /// - Throws: the first error among what has come.
+    mutating func add<Item>(_ settled: [Settled<Item, Value>]) throws {
+        for one in settled {
+            if let error = one.failures.first?.error { throw error }
+            pieces += one.pieces
+        }
     }
 
     /// Everything, once all of it is there.
-    var all: [Value] {
+    var inOrder: [Value] {
         var all: [Value] = []
-        all.reserveCapacity(chunks.values.reduce(0) { $0 + $1.count })
-        for (_, values) in chunks.sorted(by: { $0.key < $1.key }) { all += values }
+        all.reserveCapacity(pieces.reduce(0) { $0 + $1.values.count })
+        for (_, values) in pieces.sorted(by: { $0.start < $1.start }) { all += values }
         return all
     }
 }

@@ -8,27 +8,45 @@ extension PoolCore {
     func handle(_ event: WorkerEvent, from worker: Int) {
         switch event {
         case .message(let message): handle(message, from: worker)
-        case .ended(let error):
-            update { state in
-                if let error {
-                    state.endings[worker] = error
-                    state.lastFailure = error
-                }
-                state.workers.removeValue(forKey: worker)?.timer?.cancel()
-                let actions = state.scheduler.workerEnded(worker)
-                // Kept for the task that it died of, if there is one.
-                let isBlamed = actions.contains { action in
-                    if case .resolve(_, .crashed(worker)) = action { true } else { false }
-                }
-                if !isBlamed { state.endings[worker] = nil }
-                return actions
+        case .came:
+            state.withLock { state in
+                if state.scheduler.isStarting(worker), state.workers[worker] != nil { startSetupTimer(worker, &state) }
             }
+        case .ended(let error): workerEnded(worker, error, isFailure: true)
+        case .left(let error): workerEnded(worker, error, isFailure: false)
+        }
+    }
+
+    private func workerEnded(_ worker: Int, _ error: (any Error)?, isFailure: Bool) {
+        update { state in
+            if let error {
+                state.endings[worker] = error
+                // One that was killed says nothing about why those fail that were not.
+                if !state.scheduler.isDying(worker) { state.lastFailure = error }
+            }
+            // Before anything else: what it had begun is what it died of.
+            let begun = noteBegun(by: worker, &state)
+            state.workers[worker]?.cancelTimers()
+            let gone = state.workers.removeValue(forKey: worker)
+            if let gone, gone.isLeaving, let error { noteExit(of: gone, error, &state) }
+            let time = ContinuousClock.now - start
+            let actions = begun + state.scheduler.workerEnded(worker, at: time, isFailure: isFailure)
+            // Kept for the task that it died of, if there is one.
+            let isBlamed = actions.contains { action in
+                if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
+            }
+            if !isBlamed { state.endings[worker] = nil }
+            return actions
         }
     }
 
     func handle(_ message: PoolMessage, from worker: Int) {
         switch message.kind {
-        case .ready: update { $0.scheduler.workerReady(worker) }
+        case .ready:
+            update { state in
+                state.workers[worker]?.cancelTimers()
+                return state.scheduler.workerReady(worker)
+            }
         case .began:
             update { state in
                 let actions = state.scheduler.taskBegan(message.task, by: worker)
@@ -41,21 +59,54 @@ extension PoolCore {
                 frontChanged(of: worker, &state)
                 return actions
             }
+        case .partialResult:
+            let take = state.withLock { $0.work[message.task]?.partialResult }
+            if let content = message.content { take?(content) }
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
-                state.workers[worker]?.timer?.cancel()
-                state.workers[worker]?.timer = nil
+                state.workers[worker]?.cancelTimers()
                 if state.work[message.task] != nil { state.results[message.task] = Self.outcome(message, name) }
+                if message.kind == .value {
+                    state.pace.note(nanoseconds: message.number)
+                    state.scheduler.configuration.prefetch = state.pace.depth
+                }
                 let actions = state.scheduler.taskFinished(message.task, by: worker)
                 watchFront(of: worker, &state)
-                return isWorn ? actions + state.scheduler.replace(worker, atOnce: false) : actions
+                return isWorn ? actions + state.scheduler.replace(worker) : actions
             }
         case .setupFailed:
             let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
             state.withLock { $0.lastFailure = error }
+        case .leaving:
+            state.withLock { state in
+                state.workers[worker]?.isLeaving = true
+                watchExit(of: worker, &state)
+            }
+        case .exitFailed:
+            let error = message.content.map { decodeError($0, "an exit hook of \(name)") }
+            state.withLock { state in
+                guard let error, let gone = state.workers[worker] else { return }
+                noteExit(of: gone, error, &state)
+            }
         case .function, .forget, .run, .recall, .cancel, .stop: break
         }
+    }
+
+    func noteExit(of worker: WorkerState, _ error: any Error, _ state: inout State) {
+        if state.exitFailures.count == 100 { state.exitFailures.removeFirst() }
+        state.exitFailures.append(PoolExitFailure(worker: worker.name, error: error))
+    }
+
+    /// Takes note of the task that a worker has begun, and of how far it is with its items, where it tells by other means than messages.
+    func noteBegun(by worker: Int, _ state: inout State) -> [PoolScheduler.Action] {
+        guard let link = state.workers[worker]?.link else { return [] }
+        var actions: [PoolScheduler.Action] = []
+        if let task = link.begun { actions = state.scheduler.taskBegan(task, by: worker) }
+        if let task = state.scheduler.task(of: worker), state.work[task]?.items != nil {
+            state.positions[task] = link.position(in: task)
+        }
+        return actions
     }
 
     /// Whether a worker has grown too large or too old.
@@ -64,7 +115,7 @@ extension PoolCore {
         guard let state = state.withLock({ $0.workers[worker] }) else { return false }
         if let timePerWorker, ContinuousClock.now - state.start > timePerWorker { return true }
         guard let memoryPerWorker, let pid = state.link.processIdentifier else { return false }
-        return ResidentMemory.bytes(of: pid) ?? 0 > memoryPerWorker
+        return ProcessUsage(of: pid)?.residentMemory ?? 0 > memoryPerWorker
     }
 
     static func outcome(_ message: PoolMessage, _ name: String) -> Outcome {
@@ -74,6 +125,6 @@ extension PoolCore {
     }
 
     func decodeError(_ content: TravellingBytes, _ who: String) -> any Error {
-        content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: who, pid: 0) }
+        content.withBytes { ErrorCoding.decode($0, process: who, pid: 0) }
     }
 }

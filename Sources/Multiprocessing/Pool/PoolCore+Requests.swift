@@ -1,3 +1,4 @@
+internal import MultiprocessingSystem
 internal import MultiprocessingWire
 internal import Synchronization
 
@@ -7,26 +8,42 @@ extension PoolCore {
     func begin() { update { $0.scheduler.begin() } }
     func close(cancellingWaiting: Bool) {
         update { state in
-            let cancelled = cancellingWaiting ? state.scheduler.withdrawWaiting() : []
-            return cancelled + state.scheduler.close()
+            guard cancellingWaiting else { return state.scheduler.close() }
+            let begun = state.workers.keys.sorted().flatMap { noteBegun(by: $0, &state) }
+            return begun + state.scheduler.withdrawWaiting() + state.scheduler.close()
         }
     }
     func terminate() { update { $0.scheduler.terminate() } }
     func resize(to size: Int) { update { $0.scheduler.resize(to: size) } }
 
     var size: Int { state.withLock { $0.scheduler.configuration.size } }
+    /// How many tasks there should be, so that no worker ever waits for one.
+    var comfortableCount: Int {
+        state.withLock { $0.scheduler.configuration.size * (1 + $0.scheduler.configuration.prefetch) + 2 }
+    }
     var unresolvedCount: Int { state.withLock { $0.scheduler.unresolvedCount } }
 
+    var exitFailures: [PoolExitFailure] { state.withLock { $0.exitFailures } }
+
     /// Whether a worker has begun the task.
-    func hasBegun(_ task: Int) -> Bool { state.withLock { $0.scheduler.hasBegun(task) } }
+    func hasBegun(_ task: Int) -> Bool {
+        state.withLock { state in
+            guard let worker = state.scheduler.worker(of: task) else { return false }
+            return state.scheduler.hasBegun(task) || state.workers[worker]?.link.begun == task
+        }
+    }
 
     var isOpen: Bool { state.withLock { $0.scheduler.isOpen } }
 
     var processIdentifiers: [Int32] {
-        state.withLock { $0.workers.sorted { $0.key < $1.key }.compactMap(\.value.link.processIdentifier) }
+        state.withLock { state in
+            state.workers.sorted { $0.key < $1.key }.filter { !state.scheduler.isDying($0.key) }
+                .compactMap(\.value.link.processIdentifier)
+        }
     }
 
     var snapshot: PoolSnapshot {
+        update { state in state.workers.keys.sorted().flatMap { noteBegun(by: $0, &state) } }
         var snapshot = state.withLock { state in
             let workers = state.workers.sorted { $0.key < $1.key }.compactMap { id, worker in
                 state.scheduler.status(of: id).map { status in
@@ -34,7 +51,7 @@ extension PoolCore {
                         name: worker.name,
                         processIdentifier: worker.link.processIdentifier,
                         state: status.state,
-                        task: status.task.flatMap { state.work[$0]?.name },
+                        task: status.task.flatMap { state.work[$0]?.description() },
                         finishedTasks: status.finished,
                         age: ContinuousClock.now - worker.start
                     )
@@ -47,8 +64,9 @@ extension PoolCore {
             )
         }
         for place in snapshot.workers.indices {
-            let pid = snapshot.workers[place].processIdentifier
-            snapshot.workers[place].residentMemory = pid.flatMap(ResidentMemory.bytes(of:))
+            let usage = snapshot.workers[place].processIdentifier.flatMap { ProcessUsage(of: $0) }
+            snapshot.workers[place].residentMemory = usage?.residentMemory
+            snapshot.workers[place].processorTime = usage?.processorTime
         }
         return snapshot
     }
@@ -63,19 +81,18 @@ extension PoolCore {
     }
 
     func forget(function: Int) {
-        state.withLock { state in
+        carryOut { state in
             state.functions[function] = nil
             // Behind whatever sends it.
             state.line.append(.forget(function: function))
         }
-        carryOut()
     }
 
     /// Takes a task on; its number.
     ///
     /// - Throws: ``PoolError`` (`closed`, `workersFail`).
     func submit(_ work: Work) throws -> Int {
-        let id: Int = try state.withLock { state in
+        try carryOut { state in
             let id = state.nextTask
             var actions: [PoolScheduler.Action] = []
             guard state.scheduler.submit(id, retries: work.retries, &actions) else {
@@ -88,16 +105,17 @@ extension PoolCore {
             state.line += actions.map(Step.action)
             return id
         }
-        carryOut()
-        return id
     }
 
     func cancel(_ task: Int) {
         update { state in
-            let worker = state.scheduler.worker(of: task)
+            guard let worker = state.scheduler.worker(of: task) else {
+                return state.scheduler.withdraw(task, as: .cancelled)
+            }
+            let begun = noteBegun(by: worker, &state)
             let actions = state.scheduler.withdraw(task, as: .cancelled)
-            if let worker { frontChanged(of: worker, &state) }
-            return actions
+            frontChanged(of: worker, &state)
+            return begun + actions
         }
     }
 }

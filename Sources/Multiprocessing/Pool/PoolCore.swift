@@ -11,14 +11,48 @@ internal import Synchronization
 final class PoolCore: Sendable {
     /// What a task needs to be sent, and who waits for it.
     struct Work: Sendable {
-        /// The function's number, or zero if `content` is a function without arguments.
+        /// The function's number, or zero if `content` is a function without arguments; below zero, it is one that uses the value
+        /// that is kept under the opposite number.
         var function: Int
         var content: TravellingBytes
         /// What it may take from the moment it begins.
         var timeout: Duration?
+        /// The resident memory that its worker may have while it runs.
+        var memoryLimit: Int?
         var retries: Int
+        /// What errors and reports call it.
         var name: String
+        /// Which items of a map it is about.
+        var items: Range<Int>?
         var completion: @Sendable (Outcome) -> Void
+        /// Called with values of some of its items, before it is resolved.
+        var partialResult: (@Sendable (TravellingBytes) -> Void)?
+
+        init(
+            function: Int,
+            content: TravellingBytes,
+            timeout: Duration?,
+            retries: Int,
+            name: String,
+            completion: @escaping @Sendable (Outcome) -> Void
+        ) {
+            self.function = function
+            self.content = content
+            self.timeout = timeout
+            self.retries = retries
+            self.name = name
+            self.completion = completion
+        }
+
+        /// Its name, with the item that it is about, or those.
+        func description(at position: ChunkPosition? = nil) -> String {
+            guard let items else { return name }
+            if case .item(let place)? = position, place < items.count {
+                return "item \(items.lowerBound + place) of \(name)"
+            }
+            if items.count == 1 { return "item \(items.lowerBound) of \(name)" }
+            return "items \(items.lowerBound) to \(items.upperBound - 1) of \(name)"
+        }
     }
 
     enum Outcome: Sendable {
@@ -27,6 +61,17 @@ final class PoolCore: Sendable {
         /// What the task threw, encoded: the user's code that decodes it is not to run on the pool's threads.
         case thrown(TravellingBytes, worker: String)
         case failure(any Error)
+        /// A worker ended before it was done with the task's items.
+        case lost(Loss)
+    }
+
+    /// How a worker came to end in the middle of a task over many items.
+    struct Loss: Sendable {
+        var error: any Error
+        /// How far it was; nil if that is not known.
+        var position: ChunkPosition?
+        /// Whether it died of it; otherwise it was ended, for the time that it took.
+        var isDeath: Bool
     }
 
     /// What is to be carried out.
@@ -41,7 +86,18 @@ final class PoolCore: Sendable {
         let name: String
         let start = ContinuousClock.now
         var functions: Set<Int> = []
+        /// Ends what takes too long: the start, or the task that it runs or is to run.
         var timer: Task<Void, Never>?
+        /// Whether its exit hook runs.
+        var isLeaving = false
+        /// Looks at the memory that its task uses.
+        var memoryWatch: Task<Void, Never>?
+
+        mutating func cancelTimers() {
+            timer?.cancel()
+            memoryWatch?.cancel()
+            (timer, memoryWatch) = (nil, nil)
+        }
     }
 
     struct State {
@@ -52,12 +108,23 @@ final class PoolCore: Sendable {
         /// Why workers ended, and results that arrived: until the scheduler's resolution is carried out.
         var endings: [Int: any Error] = [:]
         var results: [Int: Outcome] = [:]
+        /// How much memory tasks used that used too much.
+        var excesses: [Int: Int] = [:]
+        /// What waits for signals; and the tasks that were not done when the time to drain was over.
+        var drain: Task<Void, Never>?
+        var undrained: [String] = []
+        /// Workers that are to be started after a while.
+        var delayed: Set<Int> = []
+        /// How far workers were in tasks over many items that they did not finish.
+        var positions: [Int: ChunkPosition] = [:]
         /// A slice, because that gives up its first element at no cost.
         var line: ArraySlice<Step> = []
         var isCarryingOut = false
+        var pace = TaskPace()
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?
+        var exitFailures: [PoolExitFailure] = []
     }
 
     let state: Mutex<State>
@@ -65,16 +132,27 @@ final class PoolCore: Sendable {
     let name: String
     /// What a task that is to end has to do so by itself.
     let grace: Duration
+    let exitTimeout: Duration
     /// When workers are replaced: bytes of resident memory, and time.
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
+    let memoryPerTask: Int?
+    let initializerTimeout: Duration?
+    let start = ContinuousClock.now
     /// Set when every task is resolved and every worker is gone.
     let end = OneShot<Void>()
 
     init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
         grace = options.grace
+        exitTimeout = options.exitTimeout
         name = options.name
+        memoryPerTask = options.memoryPerTask
+        initializerTimeout = options.initializerTimeout
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
         state = Mutex(State(scheduler: PoolScheduler(configuration)))
         self.transport = transport
+    }
+
+    deinit {
+        state.withLock { $0.drain }?.cancel()
     }
 }

@@ -22,8 +22,11 @@ extension PoolScheduler {
         workers[id]!.tasks.remove(at: place)
         workers[id]!.recalled.remove(task)
         if workers[id]!.begun == task { workers[id]!.begun = nil }
+        if workers[id]!.interrupted == task { workers[id]!.interrupted = nil }
         workers[id]!.finished += 1
-        endsInVain = 0
+        restarts.taskFinished()
+        finishedCount += 1
+        workers[id]!.lastSeen = finishedCount
         var actions: [Action] = []
         // One that was cancelled meanwhile has been resolved.
         if tasks[task]?.worker == id { resolve(task, .finished, &actions) }
@@ -39,27 +42,42 @@ extension PoolScheduler {
         return settle()
     }
 
-    /// A worker is gone, whatever the reason.
-    mutating func workerEnded(_ id: WorkerID) -> [Action] {
+    /// A worker has not come up in the time that it has for it.
+    mutating func startExpired(_ id: WorkerID) -> [Action] {
+        guard workers[id]?.phase == .starting else { return [] }
+        workers[id]!.neverCameUp = true
+        var actions: [Action] = []
+        kill(id, &actions)
+        return actions + settle()
+    }
+
+    /// A worker is gone, whatever the reason. The time is counted from any fixed point.
+    ///
+    /// - Parameter isFailure: whether that says something about the pool, if it happens again and again.
+    mutating func workerEnded(_ id: WorkerID, at time: Duration, isFailure: Bool = true) -> [Action] {
         guard let worker = workers.removeValue(forKey: id) else { return [] }
         var actions: [Action] = []
         // The last one first, so that they are in front in the order in which they were sent.
         for task in worker.tasks.reversed() where tasks[task]?.worker == id {
-            guard task == worker.begun else {
+            guard task == worker.begun, worker.phase != .dying else {
                 putBack(task)
                 continue
             }
-            if tasks[task]!.retries > 0 {
-                tasks[task]!.retries -= 1
+            tasks[task]!.deaths += 1
+            if tasks[task]!.deaths <= tasks[task]!.retries {
                 putBack(task)
             } else {
-                resolve(task, .crashed(id), &actions)
+                resolve(task, .crashed(id, deaths: tasks[task]!.deaths), &actions)
             }
         }
         let wasWanted = worker.phase == .stopping || worker.phase == .dying
         // One that dies of its task says nothing about the pool: there may be many such tasks.
-        if !wasWanted, worker.begun == nil { endsInVain += 1 }
-        if endsInVain >= configuration.patience, phase != .terminated, !hasGivenUp {
+        if worker.neverCameUp {
+            restarts.note(at: time, weight: (configuration.patience + 1) / 2, configuration)
+        } else if isFailure, !wasWanted, worker.begun == nil {
+            restarts.note(at: time, weight: 1, configuration)
+        }
+        if restarts.isExhausted, phase != .terminated, !hasGivenUp {
             hasGivenUp = true
             actions.append(.gaveUp)
             abandonAll(&actions)

@@ -23,6 +23,9 @@ extension PoolScheduler {
         var actions: [Action] = []
         if let id = entry.worker, let worker = workers[id] {
             if worker.begun == task {
+                // Before it may come to be killed, so that nothing else begins in it.
+                recallRest(of: id, &actions)
+                workers[id]!.interrupted = task
                 actions.append(.interrupt(task, on: id))
             } else if !worker.recalled.contains(task) {
                 // Not to get it back but to have it not run; if it begins all the same, its result is nobody's.
@@ -64,11 +67,20 @@ extension PoolScheduler {
         return actions + settle()
     }
 
-    /// Ends a worker that has to go, for its memory or its age; with what it runs, or after that.
-    mutating func replace(_ id: WorkerID, atOnce: Bool) -> [Action] {
+    /// A task's worker has come to use more memory than the task may: both end at once.
+    mutating func outgrow(_ task: TaskID, by id: WorkerID) -> [Action] {
+        guard tasks[task]?.worker == id, workers[id]?.begun == task else { return [] }
+        var actions: [Action] = []
+        resolve(task, .outgrown, &actions)
+        kill(id, &actions)
+        return actions + settle()
+    }
+
+    /// Lets a worker go, for its memory or its age, when it has done what it runs.
+    mutating func replace(_ id: WorkerID) -> [Action] {
         guard let worker = workers[id], worker.phase == .ready || worker.phase == .starting else { return [] }
         var actions: [Action] = []
-        if atOnce { kill(id, &actions) } else { retire(id, worker, &actions) }
+        retire(id, &actions)
         return actions + settle()
     }
 

@@ -24,13 +24,22 @@ extension PoolScheduler {
     }
 
     /// No more tasks for it; what it has not begun is asked back.
-    mutating func retire(_ id: WorkerID, _ worker: Worker, _ actions: inout [Action]) {
+    mutating func retire(_ id: WorkerID, _ actions: inout [Action]) {
         workers[id]!.phase = .stopping
-        for task in worker.tasks where task != worker.begun && !worker.recalled.contains(task) {
+        recallRest(of: id, &actions)
+        actions.append(.stop(id))
+    }
+
+    /// Asks a worker for everything that it has not begun.
+    ///
+    /// - Parameter keepingFirst: not for its first task, which is as good as begun.
+    mutating func recallRest(of id: WorkerID, _ actions: inout [Action], keepingFirst: Bool = false) {
+        let worker = workers[id]!
+        for task in worker.tasks.dropFirst(keepingFirst ? 1 : 0)
+        where task != worker.begun && !worker.recalled.contains(task) {
             workers[id]!.recalled.insert(task)
             actions.append(.recall(task, from: id))
         }
-        actions.append(.stop(id))
     }
 
     /// Brings everything to where it belongs after any event.
@@ -38,58 +47,83 @@ extension PoolScheduler {
         var actions: [Action] = []
         guard !hasEnded else { return actions }
         let isDone = phase == .terminated || hasGivenUp || (phase == .closed && tasks.isEmpty)
-        let live = workers.filter { $0.value.phase == .starting || $0.value.phase == .ready }
         if isDone {
-            for (id, worker) in live.sorted(by: { $0.key < $1.key }) { retire(id, worker, &actions) }
+            for id in liveWorkers.keys.sorted() { retire(id, &actions) }
             if workers.isEmpty {
                 hasEnded = true
                 actions.append(.ended)
             }
             return actions
         }
-        adjustCount(live, &actions)
+        // Of the many events, few change how many workers there are: looked at without making anything.
+        if !hasWantedWorkers { adjustCount(liveWorkers, &actions) }
         assign(&actions)
+        release(&actions)
         steal(&actions)
         return actions
+    }
+
+    private var liveWorkers: [WorkerID: Worker] { workers.filter { $0.value.isLive } }
+
+    private var hasWantedWorkers: Bool {
+        phase == .open && configuration.tasksPerWorker == nil
+            && workers.values.reduce(0) { $0 + ($1.isLive ? 1 : 0) } == configuration.size
     }
 
     mutating func adjustCount(_ live: [WorkerID: Worker], _ actions: inout [Action]) {
         // After close, no more workers than there is work for.
         let wanted = phase == .open ? configuration.size : min(configuration.size, tasks.count)
         for _ in live.count..<max(live.count, wanted) {
-            workers[nextWorker] = Worker()
-            actions.append(.start(nextWorker))
-            nextWorker += 1
+            start(after: restarts.delay, &actions)
         }
         // Those with the least to do go first.
         let surplus = live.sorted { ($0.value.tasks.count, -$0.key) < ($1.value.tasks.count, -$1.key) }
-        for (id, worker) in surplus.prefix(max(0, live.count - configuration.size)) { retire(id, worker, &actions) }
+        for (id, _) in surplus.prefix(max(0, live.count - configuration.size)) { retire(id, &actions) }
         guard let most = configuration.tasksPerWorker else { return }
         for (id, worker) in live.sorted(by: { $0.key < $1.key })
         where workers[id]?.phase == .ready && worker.finished >= most && worker.tasks.isEmpty {
-            retire(id, worker, &actions)
-            workers[nextWorker] = Worker()
-            actions.append(.start(nextWorker))
-            nextWorker += 1
+            retire(id, &actions)
+            start(after: .zero, &actions)
         }
+    }
+
+    private mutating func start(after delay: Duration, _ actions: inout [Action]) {
+        workers[nextWorker] = Worker()
+        actions.append(.start(nextWorker, after: delay))
+        nextWorker += 1
     }
 
     /// How many more tasks a worker may be sent.
     func room(_ worker: Worker) -> Int {
-        guard worker.phase == .ready else { return 0 }
+        guard worker.phase == .ready, worker.interrupted == nil else { return 0 }
         let most = configuration.tasksPerWorker.map { $0 - worker.finished - worker.tasks.count } ?? .max
-        return max(0, min(1 + configuration.prefetch - worker.tasks.count, most))
+        let advance = isBehind(worker) ? 0 : configuration.prefetch
+        return max(0, min(1 + advance - worker.tasks.count, most))
+    }
+
+    /// Whether a worker is at a task that takes far longer than the others do: nothing should wait behind it.
+    func isBehind(_ worker: Worker) -> Bool {
+        !worker.tasks.isEmpty && finishedCount - worker.lastSeen > 8 * configuration.size * (1 + configuration.prefetch)
+    }
+
+    /// Asks back what waits behind a task that takes far longer than others, while others have work enough and would not ask for it.
+    mutating func release(_ actions: inout [Action]) {
+        for (id, worker) in workers where worker.phase == .ready && worker.tasks.count > 1 && isBehind(worker) {
+            recallRest(of: id, &actions, keepingFirst: true)
+        }
     }
 
     mutating func assign(_ actions: inout [Action]) {
         while !waiting.isEmpty {
             // The one with the least to do; among those the one that was started first, for warm caches.
-            let free = workers.filter { room($0.value) > 0 }
-            guard let id = free.min(by: { ($0.value.tasks.count, $0.key) < ($1.value.tasks.count, $1.key) })?.key else {
-                return
+            var best: (count: Int, id: WorkerID)?
+            for (id, worker) in workers where room(worker) > 0 {
+                if best == nil || (worker.tasks.count, id) < best! { best = (worker.tasks.count, id) }
             }
+            guard let id = best?.id else { return }
             let task = waiting.removeFirst()!
             tasks[task]!.worker = id
+            if workers[id]!.tasks.isEmpty { workers[id]!.lastSeen = finishedCount }
             workers[id]!.tasks.append(task)
             actions.append(.send(task, to: id))
         }
@@ -99,8 +133,9 @@ extension PoolScheduler {
     mutating func steal(_ actions: inout [Action]) {
         guard waiting.isEmpty else { return }
         var idle = workers.values.reduce(0) { $0 + ($1.tasks.isEmpty && room($1) > 0 ? 1 : 0) }
+        if idle == 0 { return }
         // What is on its way back already counts.
-        idle -= workers.values.reduce(0) { $0 + $1.recalled.filter { tasks[$0] != nil }.count }
+        idle -= workers.values.reduce(0) { $0 + $1.recalled.count { tasks[$0] != nil } }
         while idle > 0 {
             let candidates = workers.compactMap { id, worker -> (id: WorkerID, count: Int, task: TaskID)? in
                 let rest = worker.tasks.filter {

@@ -5,6 +5,10 @@
 /// begun is what it died of; the others had no part in it and go elsewhere. What is sent and not begun can be recalled, so
 /// that no worker idles while another sits on work.
 ///
+/// A worker that is killed for a task may have finished that one meanwhile and begun the next. So of a worker that was killed by
+/// its pool no task dies: what it had begun goes elsewhere as well. (Where pool and worker share memory it has not begun anything:
+/// see ``WorkerPlace/condemn(for:)``.)
+///
 /// Only the files of this type write its state; the rest of the pool calls it and reads.
 ///
 /// What holds at every moment (and is tested over all short and many long random schedules): every task that was submitted is
@@ -17,18 +21,21 @@ struct PoolScheduler {
     struct Configuration {
         /// How many workers there are to be.
         var size: Int
-        /// How many tasks a worker is sent beyond the one that it runs.
+        /// How many tasks a worker is sent beyond the one that it runs. May change at any time.
         var prefetch = 1
         /// After so many tasks a worker is replaced; nil is never.
         var tasksPerWorker: Int?
         /// So many workers may end in a row without a task that they had begun, and with none finished in between, before the
         /// pool gives up.
         var patience = 16
+        /// Nor may more than so many end within the period.
+        var mostEnds = 1000
+        var period: Duration = .seconds(60)
     }
 
     enum Action: Equatable {
-        /// Start a worker under this number. ``workerReady(_:)`` or ``workerEnded(_:)`` follows.
-        case start(WorkerID)
+        /// Start a worker under this number, after a while. ``workerReady(_:)``, ``startExpired(_:)`` or ``workerEnded(_:at:)`` follows.
+        case start(WorkerID, after: Duration)
         case send(TaskID, to: WorkerID)
         /// Ask for a task back. ``recalled(_:from:)``, ``taskBegan(_:by:)`` or the worker's end follows.
         case recall(TaskID, from: WorkerID)
@@ -48,12 +55,14 @@ struct PoolScheduler {
     enum Resolution: Equatable {
         /// The worker reported a result, or the error of the task itself.
         case finished
-        /// The worker that ran it died of it, for the last time that it may.
-        case crashed(WorkerID)
+        /// The worker that ran it died of it, for the last time that it may; so many did.
+        case crashed(WorkerID, deaths: Int)
         /// Whoever submitted it does not want it any more.
         case cancelled
         /// It ran for longer than it may.
         case expired
+        /// Its worker used more memory than it may.
+        case outgrown
         /// The pool was terminated, or gave up, before it was done.
         case abandoned
     }
@@ -65,13 +74,24 @@ struct PoolScheduler {
         var tasks: [TaskID] = []
         var begun: TaskID?
         var recalled: Set<TaskID> = []
+        /// The task that it was asked to stop with. It gets no other one until it has: it may be ended for it.
+        var interrupted: TaskID?
         var finished = 0
+        /// It was given up before it was up.
+        var neverCameUp = false
+        /// How many tasks had been finished in all when it last finished one, or was sent one while it had none.
+        var lastSeen = 0
+
+        /// Whether it counts as one of those that the pool is to have.
+        var isLive: Bool { phase == .starting || phase == .ready }
     }
 
     struct Task {
         var worker: WorkerID?
         /// How often it may still be run again after a crash.
-        var retries: Int
+        let retries: Int
+        /// How many workers died of it.
+        var deaths = 0
     }
 
     enum Phase { case open, closed, terminated }
@@ -83,7 +103,8 @@ struct PoolScheduler {
     var waiting = WaitingLine()
     var phase = Phase.open
     var nextWorker = 0
-    var endsInVain = 0
+    var restarts = RestartLog()
+    var finishedCount = 0
     var hasEnded = false
     var hasGivenUp = false
 
@@ -118,6 +139,10 @@ struct PoolScheduler {
             }
         return (state, worker.begun, worker.finished)
     }
+    /// Whether the worker is not up yet.
+    func isStarting(_ worker: WorkerID) -> Bool { workers[worker]?.phase == .starting }
+    /// Whether the worker is being ended, and nothing that it does any more is its own doing.
+    func isDying(_ worker: WorkerID) -> Bool { workers[worker]?.phase == .dying }
     /// Whether the worker has not ended.
     func knows(_ worker: WorkerID) -> Bool { workers[worker] != nil }
     /// Whether a worker has begun the task.

@@ -1,5 +1,3 @@
-internal import MultiprocessingSystem
-
 /// What a pool was about at a moment; for those who watch it.
 public struct PoolSnapshot: Sendable, Hashable {
     /// What a worker was about; more may be added.
@@ -23,7 +21,7 @@ public struct PoolSnapshot: Sendable, Hashable {
     public struct Worker: Sendable, Hashable {
         /// The pool's name, and a number.
         public var name: String
-        /// Nil for threads, and for a process that is not there yet.
+        /// Nil for threads, for a process that is not there yet, and for one that was not started on this machine.
         public var processIdentifier: Int32?
         /// What it was about.
         public var state: WorkerState
@@ -33,8 +31,11 @@ public struct PoolSnapshot: Sendable, Hashable {
         public var finishedTasks: Int
         /// The time since it was started.
         public var age: Duration
-        /// In bytes; nil if there is no such process.
+        /// In bytes; nil if there is no such process on this machine.
         public var residentMemory: Int?
+        /// What it has used of processors, for itself and for the kernel's work on its behalf, since it was started; in steps of
+        /// ten milliseconds. Nil if there is no such process on this machine.
+        public var processorTime: Duration?
     }
 
     /// Those that are there, in the order in which they were started.
@@ -43,17 +44,4 @@ public struct PoolSnapshot: Sendable, Hashable {
     public var waitingTasks: Int
     /// How many tasks were not resolved, those that waited among them.
     public var unresolvedTasks: Int
-}
-
-/// How much of a process is in memory.
-enum ResidentMemory {
-    /// In bytes; nil if there is no such process. Some tens of microseconds.
-    static func bytes(of pid: Int32) -> Int? {
-        // In kilobytes, and not in pages as in "statm", whose size would have to be known.
-        let lines = Listing.text(of: "/proc/\(pid)/status").split(separator: "\n")
-        guard let line = lines.first(where: { $0.hasPrefix("VmRSS:") }) else { return nil }
-        return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) }.map {
-            $0 * 1024
-        }
-    }
 }

@@ -20,18 +20,21 @@ public final class PoolTask<Value: Sendable>: Sendable {
         function: Int,
         content: TravellingBytes,
         timeout: Duration?,
+        memoryLimit: Int?,
         retries: Int,
-        name: String
+        name: String,
+        keeping kept: (any AnyObject & Sendable)? = nil
     ) throws {
         self.core = core
         let outcome = outcome
-        let work = PoolCore.Work(
+        var work = PoolCore.Work(
             function: function,
             content: content,
             timeout: timeout,
             retries: retries,
             name: name
-        ) { outcome.set($0) }
+        ) { result in withExtendedLifetime(kept) { outcome.set(result) } }
+        work.memoryLimit = memoryLimit
         id.set(try core.submit(work))
     }
 
@@ -62,7 +65,7 @@ public final class PoolTask<Value: Sendable>: Sendable {
         case nil: id.value.map(core.hasBegun) == true ? .running : .waiting
         case .value?: .finished
         case .failure(let error as PoolError)? where error.code == .cancelled: .cancelled
-        case .thrown?, .failure?: .failed
+        case .thrown?, .failure?, .lost?: .failed
         }
     }
 
@@ -82,8 +85,8 @@ public final class PoolTask<Value: Sendable>: Sendable {
     ///
     /// The first who wants it decodes it. Python: `get()`, `result()`.
     /// - Throws: the task's error, with its type where that is `Codable`, else ``RemoteError``; ``ProcessCrash`` if its worker died
-    ///   of it; ``ProcessError`` (`noValue`) if it had its worker exit; ``PoolError`` (`cancelled`, `timedOut`, `terminated`,
-    ///   `workersFail`, `cannotTravel`); `CancellationError`.
+    ///   of it; ``ProcessError`` (`noValue`) if it had its worker exit; ``PoolError`` (`cancelled`, `timedOut`,
+    ///   `memoryExceeded`, `terminated`, `workersFail`, `cannotTravel`); `CancellationError`.
     public var value: Value {
         get async throws {
             do {
@@ -169,11 +172,12 @@ extension PoolCore.Outcome {
     func decoded<Value>(as type: Value.Type = Value.self) throws -> Value {
         switch self {
         case .failure(let error): throw error
+        case .lost(let loss): throw loss.error
         case .thrown(let content, let worker):
-            throw content.bytes.withUnsafeBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
+            throw content.withBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
         case .value(let content, _):
-            do throws(ClosureError) {
-                return try Job.decodeResult(content.pieces, as: Value.self)
+            do {
+                return try content.decoded()
             } catch {
                 throw PoolError(.cannotTravel, "A result could not be decoded: \(error)")
             }

@@ -4,8 +4,9 @@ internal import Synchronization
 
 /// The worker's side of a pool: takes messages in, runs one task at a time, reports.
 ///
-/// Messages are read by whoever called ``receive(_:)``, a thread that does nothing else, so that a task can be taken back or
-/// cancelled while another one runs. Tasks run in a Swift task each, one after the other, in the order in which they came.
+/// Messages are given to ``receive(_:)``, also while a task runs, so that others can be taken back and that one be cancelled. Tasks
+/// run in a Swift task each, one after the other, in the order in which they came: by themselves, or on a thread that a
+/// ``WorkerDriver`` has for them.
 final class PoolWorker: Sendable {
     private struct Assignment {
         var id: Int
@@ -17,6 +18,8 @@ final class PoolWorker: Sendable {
         /// As they came: they are rebuilt when a task wants them, so that whatever comes of that is this task's.
         var functions: [Int: TravellingBytes] = [:]
         var jobs: [Int: Job] = [:]
+        /// Those that are values, once a task has wanted them.
+        var values: [Int: any Sendable] = [:]
         var inbox: [Assignment] = []
         var running: (id: Int, task: Task<Void, Never>)?
         /// The task that has begun, and whether nobody wants it any more.
@@ -24,6 +27,8 @@ final class PoolWorker: Sendable {
         var isCancelled = false
         var isRunning = false
         var mayLeave = false
+        /// What the worker's set-up gave, for its tasks; nil until then, and if tasks want nothing of it.
+        var context: (any WorkerContext)?
     }
 
     private let state = Mutex(State())
@@ -33,16 +38,29 @@ final class PoolWorker: Sendable {
 
     /// Where tasks run; nil is the concurrency runtime's threads.
     private let executor: (any TaskExecutor)?
+    /// Whether ``runNext(on:)`` is called for each task.
+    private let isDriven: Bool
+    /// Where to note what is begun; nil if the pool could not look there: then it is sent a message.
+    private let place: WorkerPlace?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
+        isDriven: Bool = false,
+        place: WorkerPlace? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
+        self.isDriven = isDriven
+        self.place = place
         self.send = send
         self.leave = leave
+    }
+
+    /// Keeps what the set-up gave: before the first task.
+    func setUp(_ context: any WorkerContext) {
+        if !(context is EmptyContext) { state.withLock { $0.context = context } }
     }
 
     /// Takes one message in. Does not wait for what it asks for.
@@ -53,6 +71,7 @@ final class PoolWorker: Sendable {
             state.withLock { state in
                 state.functions[message.number] = nil
                 state.jobs[message.number] = nil
+                state.values[message.number] = nil
             }
         case .run: enqueue(Assignment(id: message.task, function: message.number, content: message.content))
         case .recall: giveBack(message.task)
@@ -63,7 +82,7 @@ final class PoolWorker: Sendable {
                 return !state.isRunning
             }
             if isIdle { leave() }
-        case .ready, .began, .recalled, .value, .failure, .setupFailed: break
+        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed, .leaving, .exitFailed: break
         }
     }
 
@@ -75,6 +94,17 @@ final class PoolWorker: Sendable {
             return state.running?.task
         }
         task?.cancel()
+    }
+
+    /// Drops what has not begun, cancels what has, and leaves when that has ended: the pool is gone.
+    func abandon() {
+        let isIdle = state.withLock { state in
+            state.inbox = []
+            state.mayLeave = true
+            return !state.isRunning
+        }
+        cancel(nil)
+        if isIdle { leave() }
     }
 
     private func giveBack(_ id: Int) {
@@ -92,32 +122,69 @@ final class PoolWorker: Sendable {
             defer { state.isRunning = true }
             return !state.isRunning
         }
-        if starts { Task.detached(executorPreference: executor) { await self.runAll() } }
+        if starts, !isDriven { Task.detached(executorPreference: executor) { await self.runAll() } }
     }
 
     /// Runs what is in the inbox until it is empty.
     private func runAll() async {
         while let assignment = next() {
+            await begin(assignment, on: executor).value
+            end()
+        }
+    }
+
+    /// Whether ``runNext(on:)`` would run a task.
+    var hasWork: Bool { state.withLock { !$0.inbox.isEmpty } }
+
+    /// Runs the first task of the inbox on this thread; false if there is none.
+    ///
+    /// - Parameter began: called when it has begun.
+    func runNext(on executor: ThisThreadExecutor, _ began: () -> Void) -> Bool {
+        guard let assignment = next() else { return false }
+        began()
+        executor.runTask {
+            begin(assignment, on: executor) { executor.finish() }
+        }
+        end()
+        return true
+    }
+
+    @discardableResult
+    private func begin(
+        _ assignment: Assignment,
+        on executor: (any TaskExecutor)?,
+        _ done: @escaping @Sendable () -> Void = {}
+    ) -> Task<Void, Never> {
+        if let place {
+            place.note(task: assignment.id)
+        } else {
             try? send(PoolMessage(kind: .began, task: assignment.id))
-            let task = Task.detached(executorPreference: executor) { await self.run(assignment) }
-            let isCancelled = state.withLock { state in
-                state.running = (assignment.id, task)
-                return state.isCancelled
-            }
-            if isCancelled { task.cancel() }
-            await task.value
-            state.withLock { state in
-                state.running = nil
-                state.begun = nil
-            }
+        }
+        let task = Task.detached(executorPreference: executor) {
+            await self.run(assignment)
+            done()
+        }
+        let isCancelled = state.withLock { state in
+            state.running = (assignment.id, task)
+            return state.isCancelled
+        }
+        if isCancelled { task.cancel() }
+        return task
+    }
+
+    private func end() {
+        state.withLock { state in
+            state.running = nil
+            state.begun = nil
         }
     }
 
     private func next() -> Assignment? {
         let (found, leaves) = state.withLock { state -> (Assignment?, Bool) in
             guard !state.inbox.isEmpty else {
-                state.isRunning = false
-                return (nil, state.mayLeave)
+                defer { state.isRunning = false }
+                // Once: without tasks since the last time there is nothing to leave anew.
+                return (nil, state.isRunning && state.mayLeave)
             }
             let assignment = state.inbox.removeFirst()
             state.begun = assignment.id
@@ -126,6 +193,14 @@ final class PoolWorker: Sendable {
         }
         if leaves { leave() }
         return found
+    }
+
+    /// Runs the exit hook, if there is one, and says what came of it. To be called when the worker was let go of.
+    func leave(within limit: Duration) async {
+        guard let context = state.withLock({ $0.context }), context.hasExitHook else { return }
+        try? send(PoolMessage(kind: .leaving))
+        guard let error = await context.leave(within: limit, on: executor) else { return }
+        try? send(PoolMessage(kind: .exitFailed, content: TravellingBytes(ErrorCoding.encode(error))))
     }
 
     private func run(_ assignment: Assignment) async {
@@ -153,16 +228,67 @@ final class PoolWorker: Sendable {
     }
 
     private func result(of assignment: Assignment) async throws -> EncodedPieces {
+        guard let context = state.withLock({ $0.context }) else { return try await call(assignment) }
+        return try await CurrentWorker.$context.withValue(context) { try await call(assignment) }
+    }
+
+    private func call(_ assignment: Assignment) async throws -> EncodedPieces {
         let content = assignment.content ?? TravellingBytes([])
-        if assignment.function == 0 { return try await Job(decoding: content.pieces).run() }
-        return try await job(assignment.function).run(arguments: content.pieces)
+        if assignment.function == 0 { return try await call(content) }
+        if assignment.function < 0 {
+            return try await CurrentWorker.$worker.withValue(self) { try await call(content) }
+        }
+        let (id, send) = (assignment.id, send)
+        let sendPart: @Sendable (EncodedPieces) throws -> Void = {
+            try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0)))
+        }
+        let reporter = place?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
+        return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
+    }
+
+    private func call(_ content: TravellingBytes) async throws -> EncodedPieces {
+        let job = try Self.rebuilt(content)
+        guard job.isAsync else { return try job.runSynchronously() }
+        return try await elsewhere { try await job.run() }
+    }
+
+    private func call(_ function: Int, _ content: TravellingBytes) async throws -> EncodedPieces {
+        let job = try job(function)
+        guard job.isAsync else {
+            return try content.withBytes { try job.runSynchronously(argumentsAt: $0, objects: content.objects) }
+        }
+        let arguments = content.stable
+        defer { withExtendedLifetime(arguments) {} }
+        return try await elsewhere { try await job.run(argumentsAt: arguments.bytes, objects: content.objects) }
+    }
+
+    /// What may suspend, and have tasks of its own, is not to depend on the one thread of a driver.
+    private func elsewhere(_ body: @Sendable () async throws -> EncodedPieces) async throws -> EncodedPieces {
+        guard isDriven else { return try await body() }
+        return try await withTaskExecutorPreference(globalConcurrentExecutor) { try await body() }
+    }
+
+    private static func rebuilt(_ content: TravellingBytes) throws -> Job {
+        try content.withBytes { try Job(decoding: $0, objects: content.objects) }
+    }
+
+    /// A value that is kept here. The first task that wants it decodes it.
+    func value<Value: Sendable>(_ number: Int, as type: Value.Type) throws -> Value {
+        let (known, content) = state.withLock { ($0.values[number], $0.functions[number]) }
+        if let known = known as? Value { return known }
+        guard let content else { throw PoolError(.cannotTravel, "The shared value did not arrive in the worker") }
+        let value = try content.withBytes { try Job.decodeResult($0, objects: content.objects, as: Value.self) }
+        state.withLock { state in
+            if state.functions[number] != nil { state.values[number] = value }
+        }
+        return value
     }
 
     private func job(_ number: Int) throws -> Job {
         let (job, content) = state.withLock { ($0.jobs[number], $0.functions[number]) }
         if let job { return job }
         guard let content else { throw PoolError(.cannotTravel, "The function did not arrive in the worker") }
-        let rebuilt = try Job(decoding: content.pieces)
+        let rebuilt = try Self.rebuilt(content)
         state.withLock { state in
             if state.functions[number] != nil { state.jobs[number] = rebuilt }
         }

@@ -2,7 +2,7 @@
 ///
 /// Thrown by ``ChildProcess/run(_:body:)`` and ``ChildProcess/value``. In this library's words an *error* is thrown, a *fault*
 /// is a trap, and a *crash* is a process that died of it.
-public struct ProcessCrash: Error, Sendable, Hashable, Codable, CustomStringConvertible {
+public struct ProcessCrash: IndexedError, Sendable, Hashable, Codable, CustomStringConvertible {
     /// Why the process died, as far as can be told from outside.
     public struct Reason: Hashable, Sendable, Codable, CustomStringConvertible {
         private enum Kind: String, Hashable, Codable {
@@ -56,11 +56,16 @@ public struct ProcessCrash: Error, Sendable, Hashable, Codable, CustomStringConv
     public var dumpedCore: Bool
     /// What a worker of a pool was doing when it died; nil outside pools.
     public var task: String?
+    /// The item of a pool's map that it was at; nil outside maps, or if that is not known.
+    public var item: Int?
+    /// How many workers the task, or the item, has ended by now: more than one if it was retried. Nil outside pools.
+    public var attempts: Int?
 
     public var description: String {
         var text = "\(processName) (pid \(processIdentifier)) crashed: "
         text += message ?? "\(reason)"
         if let task { text += " in \(task)" }
+        if let attempts, attempts > 1 { text += ", the last of \(attempts) workers that it ended" }
         text += " [\(signalName(signal))"
         if reason == .outOfMemory { text += ", out of memory" }
         text += ", peak memory \(peakMemory / 1024) KiB, started at \(startedAt)]"

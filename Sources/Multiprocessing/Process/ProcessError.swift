@@ -3,7 +3,7 @@ public import SystemPackage
 /// What goes wrong with a process short of its body failing or crashing.
 ///
 /// Two errors are equal when their codes are. The rest is for the reader.
-public struct ProcessError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct ProcessError: IndexedError, Hashable, Sendable, CustomStringConvertible {
     /// What kind of failure it is; more may be added.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Kind: String, Hashable {
@@ -51,6 +51,8 @@ public struct ProcessError: Error, Hashable, Sendable, CustomStringConvertible {
     public var exitStatus: ExitStatus?
     /// What happened, in words.
     public var message: String
+    /// The item of a pool's map that the process was at; nil outside pools.
+    public var item: Int?
 
     init(_ code: Code, _ message: String, errno: Errno? = nil, exitStatus: ExitStatus? = nil) {
         self.code = code
@@ -75,7 +77,7 @@ public struct ProcessError: Error, Hashable, Sendable, CustomStringConvertible {
 /// An error that a child's body threw and whose type could not make the journey.
 ///
 /// A thrown error that is `Codable` arrives as itself. Any other arrives as this.
-public struct RemoteError: Error, Hashable, Sendable, Codable, CustomStringConvertible {
+public struct RemoteError: IndexedError, Hashable, Sendable, Codable, CustomStringConvertible {
     /// The name of the error's type.
     public var typeName: String
     /// The error's own description.
@@ -84,6 +86,8 @@ public struct RemoteError: Error, Hashable, Sendable, Codable, CustomStringConve
     public var processName: String
     /// The process id of the process that threw it.
     public var processIdentifier: Int32
+    /// The item of a pool's map for which it was thrown; nil outside pools.
+    public var item: Int?
 
     public var description: String {
         "\(typeName) in \(processName) (pid \(processIdentifier)): \(message)"

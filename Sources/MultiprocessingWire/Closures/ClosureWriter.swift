@@ -60,9 +60,14 @@ struct ClosureWriter {
     }
 
     /// Writes a value that the binary coder encoded.
-    mutating func put(encoded bytes: [UInt8]) {
-        put(bytes.count)
-        if bytes.count < Self.largeSize { body.append(contentsOf: bytes) } else { large.append(bytes) }
+    mutating func put(encoded arrays: [[UInt8]]) {
+        let count = arrays.reduce(0) { $0 + $1.count }
+        put(count)
+        if count < Self.largeSize {
+            for array in arrays { body.append(contentsOf: array) }
+        } else {
+            large += arrays
+        }
     }
 
     mutating func put(_ string: String) { put(bytes: string.utf8, count: string.utf8.count) }
@@ -125,7 +130,7 @@ struct ClosureWriter {
 
 /// Encoded bytes in pieces that belong one behind the other.
 public struct EncodedPieces: Sendable {
-    /// The pieces, none of them shared with anybody.
+    /// The pieces. Large arrays of bytes among the values may be pieces as they are, without a copy.
     public var pieces: [[UInt8]]
     /// What has to travel beside the bytes; see ``TransferContext``.
     public var objects: [any AnyObject & Sendable]

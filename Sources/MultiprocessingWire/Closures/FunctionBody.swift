@@ -64,52 +64,14 @@ struct AsynchronousFunctionBody<Result, each Argument: Sendable>: FunctionBody {
     static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
 }
 
-/// A function that is called once for each of many tuples of arguments.
-///
-/// A type of its own, and not a closure around the function: a closure in a function that is generic over a pack cannot travel.
-struct SynchronousMappingBody<Result: Codable & Sendable, each Argument>: FunctionBody {
-    let function: @Sendable (repeat each Argument) throws -> Result
-
-    func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces {
-        let count = try arguments.value(Int.self)
-        var values: [Result] = []
-        var failure: [UInt8]?
-        for _ in 0..<count {
-            let item = (repeat try arguments.value((each Argument).self))
-            do {
-                values.append(try function(repeat each item))
-            } catch {
-                failure = ErrorBox.encode(error)
-                break
-            }
-        }
-        return try ResultCoding.encode(ChunkResult(values: values, error: failure))
-    }
-    static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
-}
-
-/// What calling a function for many items came to: the values up to the first item for which it threw, and that error, boxed.
-public struct ChunkResult<Value: Codable & Sendable>: Codable, Sendable {
-    /// The values, in the order of the items.
-    public var values: [Value]
-    /// What ``ErrorBox/encode(_:)`` made of the error; nil if there was none.
-    public var error: [UInt8]?
-
-    /// A result.
-    public init(values: [Value], error: [UInt8]?) {
-        self.values = values
-        self.error = error
-    }
-}
-
-private func types<each T>(_ type: repeat (each T).Type) -> [any Any.Type] {
+func types<each T>(_ type: repeat (each T).Type) -> [any Any.Type] {
     var types: [any Any.Type] = []
     repeat types.append(each type)
     return types
 }
 
 extension FunctionBody {
-    fileprivate static var mustSuspend: ClosureError {
+    static var mustSuspend: ClosureError {
         ClosureError(.signatureMismatch, "an async function", reason: "cannot be called without suspending")
     }
 }

@@ -59,6 +59,13 @@ extension ClosureWriter {
 
     /// Writes the value of the given type that is at an address.
     mutating func put(valueAt address: UnsafeRawPointer, type: any Any.Type) throws(ClosureError) {
+        guard TypeMetadata(type).isCopyable else {
+            throw .refused(
+                "\(type)",
+                "cannot be copied, as sending it would do",
+                remedy: "make it inside the closure"
+            )
+        }
         func open<T>(_: T.Type) throws(ClosureError) {
             try put(value: address.assumingMemoryBound(to: T.self).pointee)
         }
@@ -81,17 +88,19 @@ extension ClosureWriter {
 
     private mutating func put<T, C: Codable>(_ value: T, as type: C.Type) throws(ClosureError) {
         // T and C are the same type, which the compiler cannot know: `as!` would look into optionals and existentials.
-        let bytes: [UInt8]
+        let arrays: [[UInt8]]
         do {
-            bytes = try withUnsafePointer(to: value) { value in
+            arrays = try withUnsafePointer(to: value) { value in
                 try TransferContext.with(transfer) {
-                    try BinaryEncoder().encode(UnsafeRawPointer(value).assumingMemoryBound(to: C.self).pointee)
+                    try BinaryEncoder().encodeToArrays(
+                        UnsafeRawPointer(value).assumingMemoryBound(to: C.self).pointee
+                    )
                 }
             }
         } catch {
             throw ClosureError(.valueCodingFailed, "\(C.self)", reason: "could not be encoded: \(error)")
         }
-        put(encoded: bytes)
+        put(encoded: arrays)
     }
 
     /// Writes an object by its dynamic type, so that a subclass arrives as one. Identity is lost: it is a copy.

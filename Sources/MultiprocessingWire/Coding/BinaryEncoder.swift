@@ -68,6 +68,13 @@ public struct BinaryEncoder: Sendable {
         }
     }
 
+    /// Encodes a value as a message of its own, in arrays that belong one behind the other.
+    ///
+    /// As ``encode(_:)``, but for very large arrays of bytes, which are not copied: they are the value's own.
+    func encodeToArrays<Value: Encodable>(_ value: Value) throws -> [[UInt8]] {
+        try encode(value) { message in message.arrays() }
+    }
+
     /// Encodes a value as a message behind what `output` already holds; leaves `output` as it was if that fails.
     ///
     /// O(n) in the size of the message. Does not block. Reuses the memory of `output`, so it is the faster of the two.

@@ -34,6 +34,18 @@ public struct EncodedMessage: ~Copyable {
         }
     }
 
+    /// The message as arrays that belong one behind the other. Very large arrays of bytes are the value's own and not copied;
+    /// of the rest one copy is made.
+    func arrays() -> [[UInt8]] {
+        if case .state(let state) = content, state.holdsSharedArrays { return state.arrays() }
+        return [
+            [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
+                copy(to: UnsafeMutableRawBufferPointer(target))
+                initialized = count
+            }
+        ]
+    }
+
     /// Copies the message to the beginning of `target`, which has room for ``count`` bytes at least.
     ///
     /// One copy of each byte. Does not allocate and does not block.

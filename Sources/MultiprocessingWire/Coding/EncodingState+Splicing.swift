@@ -220,7 +220,11 @@ extension EncodingState {
     ///
     /// The pieces stay valid as long as the state is open: arrays and texts that are spliced in are large, so that their
     /// bytes are in heap memory (or a constant), which the splice keeps alive and nobody can change.
-    func forEachPiece(_ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+    /// - Parameter instead: takes a splice of this message itself in a way of its own, if it returns true.
+    func forEachPiece(
+        _ body: (UnsafeRawBufferPointer) throws -> Void,
+        instead: (Splice) -> Bool = { _ in false }
+    ) rethrows {
         var position = 0
         for splice in splices {
             if splice.position > position {
@@ -229,6 +233,7 @@ extension EncodingState {
                 }
             }
             position = splice.position
+            if instead(splice) { continue }
             switch splice.content {
             case .array(let values, _):
                 try values.withUnsafeBytes(body)
@@ -242,5 +247,35 @@ extension EncodingState {
         if buffer.count > position {
             try buffer.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[position...])) }
         }
+    }
+
+    // MARK: Without a copy
+
+    /// From this size on, an array of bytes is worth a piece of its own.
+    private static let sharedSize = 1 << 20
+
+    private static func shared(_ splice: Splice) -> [UInt8]? {
+        guard case .array(let values, let size) = splice.content, size >= sharedSize else { return nil }
+        return values as? [UInt8]
+    }
+
+    /// Whether the message has very large arrays of bytes in it.
+    var holdsSharedArrays: Bool { splices.contains { Self.shared($0) != nil } }
+
+    /// The message in pieces, of which the very large arrays of bytes are the value's own.
+    func arrays() -> [[UInt8]] {
+        var arrays: [[UInt8]] = []
+        var copied: [UInt8] = []
+        forEachPiece(
+            { copied.append(contentsOf: $0) },
+            instead: { splice in
+                guard let array = Self.shared(splice) else { return false }
+                arrays.append(copied)
+                arrays.append(array)
+                copied = []
+                return true
+            }
+        )
+        return copied.isEmpty ? arrays : arrays + [copied]
     }
 }

@@ -54,6 +54,28 @@ struct PoolSchedulerTests {
         #expect(world.unresolved.isEmpty)
     }
 
+    @Test func nothingWaitsBehindATaskThatTakesFarLongerThanOthers() throws {
+        var scheduler = PoolScheduler(PoolScheduler.Configuration(size: 2))
+        _ = scheduler.begin()
+        var actions = scheduler.workerReady(0) + scheduler.workerReady(1)
+        for task in 0..<100 { _ = scheduler.submit(task, &actions) }
+        let long = try #require(scheduler.front(of: 0))
+        _ = scheduler.taskBegan(long, by: 0)
+        var returned: [Int] = []
+        while returned.isEmpty, let task = scheduler.front(of: 1) {
+            for action in scheduler.taskBegan(task, by: 1) + scheduler.taskFinished(task, by: 1) {
+                if case .recall(let task, from: 0) = action { returned.append(task) }
+            }
+        }
+        #expect(returned.count == 1 && returned.first != long)
+        // Others have plenty to do: they would not have asked for it.
+        #expect(scheduler.waitingCount > 10)
+        // What comes back goes to another worker.
+        for task in returned { _ = scheduler.recalled(task, from: 0) }
+        _ = try scheduler.taskFinished(#require(scheduler.front(of: 1)), by: 1)
+        #expect(returned.allSatisfy { scheduler.worker(of: $0) == 1 })
+    }
+
     @Test func workersThatNeverComeUpEndThePool() {
         var world = World(PoolScheduler.Configuration(size: 2, patience: 5))
         world.apply(.submit(retries: 3))
@@ -66,13 +88,24 @@ struct PoolSchedulerTests {
         #expect(world.starts <= 8)
     }
 
+    @Test func workersThatComeAndGoDoNotEndThePool() {
+        var scheduler = PoolScheduler(PoolScheduler.Configuration(size: 1, patience: 3))
+        var actions = scheduler.begin()
+        for worker in 0..<20 {
+            #expect(actions == [.start(worker, after: .zero)])
+            #expect(scheduler.workerReady(worker).isEmpty)
+            actions = scheduler.workerEnded(worker, at: .zero, isFailure: false)
+        }
+        #expect(!scheduler.hasGivenUp)
+    }
+
     @Test func onlyTheTaskThatHadBegunCrashes() {
         var world = World(PoolScheduler.Configuration(size: 1, prefetch: 2))
         for _ in 0..<3 { world.apply(.submit(retries: 0)) }
         world.apply(.ready(0))
         world.apply(.begin(0))
         world.apply(.die(0))
-        #expect(world.resolutions == [0: .crashed(0)])
+        #expect(world.resolutions == [0: .crashed(0, deaths: 1)])
         var random = Seeded(state: 1)
         world.finish(&random)
         #expect(world.resolutions[1] == .finished)
@@ -99,7 +132,86 @@ struct PoolSchedulerTests {
             world.apply(.begin(round))
             world.apply(.die(round))
         }
-        #expect(world.resolutions == [0: .crashed(2)])
+        #expect(world.resolutions == [0: .crashed(2, deaths: 3)])
+    }
+
+    @Test func aWorkerThatIsKilledForATaskDoesNotTakeTheNextOneWithIt() {
+        var world = World(PoolScheduler.Configuration(size: 1, prefetch: 1))
+        for _ in 0..<2 { world.apply(.submit(retries: 0)) }
+        world.apply(.ready(0))
+        world.apply(.begin(0))
+        world.apply(.withdraw(0, expired: true))
+        world.apply(.insist(0))
+        #expect(world.workers[0]?.isKilled == true)
+        // What it did before the signal came.
+        world.apply(.finish(0))
+        world.apply(.begin(0))
+        world.apply(.die(0))
+        #expect(world.resolutions == [0: .expired])
+        world.apply(.ready(1))
+        #expect(world.workers[1]?.tasks == [1])
+    }
+
+    @Test func aWorkerThatMayBeEndedGetsNothingElse() {
+        var world = World(PoolScheduler.Configuration(size: 2, prefetch: 1))
+        for _ in 0..<2 { world.apply(.submit(retries: 0)) }
+        world.apply(.ready(0))
+        world.apply(.begin(0))
+        world.apply(.withdraw(0, expired: false))
+        #expect(world.workers[0]!.asked == [1])
+        world.apply(.giveBack(0))
+        #expect(world.workers[0]!.tasks == [0])
+        // It stopped by itself, and goes on.
+        world.apply(.finish(0))
+        #expect(world.workers[0]!.tasks == [1])
+    }
+
+    @Test func aTaskThatOutgrowsItsLimitEndsAlone() {
+        var world = World(PoolScheduler.Configuration(size: 1, prefetch: 1))
+        for _ in 0..<2 { world.apply(.submit(retries: 5)) }
+        world.apply(.ready(0))
+        world.apply(.begin(0))
+        world.apply(.outgrow(0))
+        #expect(world.resolutions == [0: .outgrown])
+        var random = Seeded(state: 1)
+        world.finish(&random)
+        #expect(world.resolutions[1] == .finished)
+    }
+
+    @Test func workersThatDoNotComeUpInTimeEndThePool() {
+        var world = World(PoolScheduler.Configuration(size: 3, patience: 14))
+        world.apply(.submit(retries: 0))
+        world.apply(.startExpired(0))
+        world.apply(.die(0))
+        #expect(!world.hasGivenUp)
+        world.apply(.startExpired(1))
+        world.apply(.die(1))
+        #expect(world.hasGivenUp && world.resolutions == [0: .abandoned])
+    }
+
+    @Test func tooManyEndsWithinAPeriodEndThePool() {
+        for (interval, givesUp) in [(Duration.seconds(1), true), (.seconds(3), false)] {
+            let configuration = PoolScheduler.Configuration(size: 1, patience: 100, mostEnds: 5, period: .seconds(10))
+            var world = World(configuration)
+            for round in 0..<20 where !world.hasEnded {
+                // Work gets done all the time.
+                world.apply(.submit(retries: 0))
+                world.apply(.ready(round))
+                world.apply(.begin(round))
+                world.apply(.finish(round))
+                world.time += interval
+                world.apply(.die(round))
+            }
+            #expect(world.hasGivenUp == givesUp)
+            #expect(world.delays.allSatisfy { $0 == .zero })
+        }
+    }
+
+    @Test func workersAreReplacedEverMoreSlowly() {
+        var world = World(PoolScheduler.Configuration(size: 1, patience: 12))
+        while !world.hasEnded { world.apply(.die(world.workers.keys.min()!)) }
+        let milliseconds = world.delays.map { $0 / .milliseconds(1) }
+        #expect(milliseconds == [0, 0, 0, 10, 20, 40, 80, 160, 320, 500, 500, 500])
     }
 }
 
@@ -109,8 +221,9 @@ private enum Event: Hashable {
     case withdraw(Int, expired: Bool)
     case insist(Int)
     case expire(Int), withdrawWaiting
+    case outgrow(Int), startExpired(Int)
     case resize(Int)
-    case replace(Int, atOnce: Bool)
+    case replace(Int)
     case close, terminate
 }
 
@@ -134,6 +247,13 @@ private struct World {
     var hasGivenUp = false
     var isClosed = false
     var starts = 0
+    var delays: [Duration] = []
+    /// What the clock shows.
+    var time = Duration.zero
+    /// Workers that the scheduler has ended, and how many workers died of a task by themselves.
+    private var killed: Set<Int> = []
+    private var deaths: [Int: Int] = [:]
+    private var retries: [Int: Int] = [:]
     private var nextTask = 0
     private let most: Int
 
@@ -148,14 +268,15 @@ private struct World {
         if !isClosed, nextTask < 200 { events += [.submit(retries: 0), .submit(retries: 1)] }
         for (id, worker) in workers.sorted(by: { $0.key < $1.key }) {
             events.append(.die(id))
-            if worker.isKilled { continue }
-            if !worker.isUp { events.append(.ready(id)) }
+            // What it did before the signal came arrives afterwards.
             if worker.begun != nil { events.append(.finish(id)) }
             if worker.begun == nil, !worker.tasks.isEmpty { events.append(.begin(id)) }
             if !worker.asked.isEmpty { events.append(.giveBack(id)) }
+            if !worker.isUp { events.append(.ready(id)) }
+            if worker.isKilled { continue }
             if worker.mayLeave, worker.tasks.isEmpty { events.append(.leave(id)) }
             if let task = worker.begun, worker.interrupted == task { events.append(.insist(id)) }
-            if worker.isUp { events.append(.replace(id, atOnce: id.isMultiple(of: 2))) }
+            if worker.isUp { events.append(.replace(id)) }
         }
         for task in unresolved.sorted().prefix(2) {
             events.append(.withdraw(task, expired: task.isMultiple(of: 2)))
@@ -163,7 +284,11 @@ private struct World {
         // Not in short schedules, of which there would be too many.
         if nextTask > 3 {
             events.append(.withdrawWaiting)
-            events += workers.keys.sorted().filter { scheduler.front(of: $0) != nil }.map { .expire($0) }
+            for (id, worker) in workers.sorted(by: { $0.key < $1.key }) {
+                if scheduler.front(of: id) != nil { events.append(.expire(id)) }
+                if worker.begun != nil { events.append(.outgrow(id)) }
+                if !worker.isUp { events.append(.startExpired(id)) }
+            }
         }
         if !isClosed { events += [.resize(scheduler.configuration.size % 3 + 1), .close, .terminate] }
         return events.isEmpty ? [.terminate] : events
@@ -177,6 +302,7 @@ private struct World {
             nextTask += 1
             if scheduler.submit(task, retries: retries, &actions) {
                 unresolved.insert(task)
+                self.retries[task] = retries
             } else {
                 require(isClosed || hasGivenUp)
             }
@@ -202,8 +328,11 @@ private struct World {
             workers[id]!.tasks.removeAll { $0 == task }
             perform(scheduler.recalled(task, from: id))
         case .die(let id), .leave(let id):
-            workers[id] = nil
-            perform(scheduler.workerEnded(id))
+            let worker = workers.removeValue(forKey: id)
+            if let task = worker?.begun, worker?.isKilled == false, unresolved.contains(task) {
+                deaths[task, default: 0] += 1
+            }
+            perform(scheduler.workerEnded(id, at: time))
         case .withdraw(let task, let expired):
             perform(scheduler.withdraw(task, as: expired ? .expired : .cancelled))
         case .insist(let id):
@@ -220,8 +349,15 @@ private struct World {
             require(waiting.allSatisfy { resolutions[$0] == .cancelled })
         case .resize(let size):
             perform(scheduler.resize(to: size))
-        case .replace(let id, let atOnce):
-            perform(scheduler.replace(id, atOnce: atOnce))
+        case .replace(let id):
+            perform(scheduler.replace(id))
+        case .outgrow(let id):
+            guard let task = workers[id]?.begun else { return }
+            let mayEnd = unresolved.contains(task)
+            perform(scheduler.outgrow(task, by: id))
+            if mayEnd { require(resolutions[task] == .outgrown && workers[id]!.isKilled) }
+        case .startExpired(let id):
+            perform(scheduler.startExpired(id))
         case .close:
             isClosed = true
             perform(scheduler.close())
@@ -236,8 +372,9 @@ private struct World {
         for action in actions {
             require(!hasEnded, "an action after the end: \(action)")
             switch action {
-            case .start(let id):
+            case .start(let id, let delay):
                 require(workers[id] == nil)
+                delays.append(delay)
                 workers[id] = Worker()
                 starts += 1
             case .send(let task, let id):
@@ -250,13 +387,19 @@ private struct World {
                 require(workers[id]?.begun != task)
                 workers[id]?.asked.append(task)
             case .stop(let id): workers[id]?.mayLeave = true
-            case .kill(let id): workers[id]?.isKilled = true
+            case .kill(let id):
+                workers[id]?.isKilled = true
+                killed.insert(id)
             case .interrupt(let task, let id):
                 require(workers[id]?.begun == task)
                 workers[id]?.interrupted = task
             case .resolve(let task, let resolution):
                 require(unresolved.remove(task) != nil, "a task is resolved twice")
                 resolutions[task] = resolution
+                if case .crashed(let worker, let count) = resolution {
+                    require(!killed.contains(worker), "a task is blamed for what the pool did")
+                    require(count == deaths[task] && count == retries[task]! + 1)
+                }
             case .gaveUp: hasGivenUp = true
             case .ended:
                 require(unresolved.isEmpty)
@@ -270,6 +413,8 @@ private struct World {
         require(scheduler.unresolvedCount == unresolved.count)
         guard scheduler.waitingCount > 0 else { return }
         for (id, worker) in workers where worker.isUp && !worker.mayLeave && !worker.isKilled {
+            // One that may be ended for what it runs gets nothing else.
+            if worker.begun != nil, worker.interrupted == worker.begun { continue }
             let mayTakeMore = scheduler.configuration.tasksPerWorker == nil && worker.tasks.count < most
             require(!mayTakeMore, "worker \(id) has room while tasks wait")
         }
@@ -303,7 +448,7 @@ private struct World {
 }
 
 /// The same numbers for the same seed (xorshift).
-private struct Seeded: RandomNumberGenerator {
+struct Seeded: RandomNumberGenerator {
     var state: UInt64
 
     mutating func next() -> UInt64 {

@@ -1,0 +1,167 @@
+internal import MultiprocessingWire
+
+/// Some items of a map, one after the other, that go to a worker together.
+struct Chunk<Item> {
+    /// The index of the first one.
+    var start: Int
+    var items: [Item]
+
+    var range: Range<Int> { start..<(start + items.count) }
+
+    /// Some of it.
+    func part(_ range: Range<Int>) -> Chunk {
+        Chunk(start: range.lowerBound, items: Array(items[(range.lowerBound - start)..<(range.upperBound - start)]))
+    }
+}
+
+extension Chunk: Sendable where Item: Sendable {}
+
+/// What is known when something of a chunk has come back.
+struct Settled<Item, Value> {
+    /// Values, by the index of the first.
+    var pieces: [(start: Int, values: [Value])] = []
+    /// Items that have no value, and why.
+    var failures: [(items: Range<Int>, error: any Error)] = []
+    /// What has to go to a worker again.
+    var again: [Chunk<Item>] = []
+    /// How many items took how many nanoseconds, if that was measured.
+    var timing: (items: Int, nanoseconds: Int)?
+
+    /// Has what has to go again submitted; what the pool does not take has failed.
+    mutating func resubmit(_ submit: (Chunk<Item>) throws -> Void) {
+        for chunk in again {
+            do { try submit(chunk) } catch { failures.append((chunk.range, error)) }
+        }
+    }
+}
+
+/// The chunks of a map that are under way, and what becomes of their items: which have values, which one failed, and which were
+/// only in the same chunk and have to go to another worker.
+///
+/// When a worker dies, its pool mostly knows at which item it was: that one died, and is called again alone as long as it may.
+/// The others go in chunks of their own, those before it among them whose values had not arrived. Where it is not known which item
+/// did it (a chunk whose arguments cannot be decoded, say), the chunk goes in two halves, until it is one.
+struct ChunkLedger<Item, Value: Codable & Sendable> {
+    private struct Entry {
+        let chunk: Chunk<Item>
+        /// How many values have arrived ahead of its end.
+        var received = 0
+        /// Values came that cannot be decoded.
+        var defect: (any Error)?
+
+        /// The items that have no value.
+        var rest: Range<Int> { (chunk.start + received)..<chunk.range.upperBound }
+    }
+
+    private let settings: MapSettings
+    private let worker: String
+    private var underWay: [Int: Entry] = [:]
+    /// How many workers died of an item.
+    private var deaths: [Int: Int] = [:]
+
+    /// - Parameter pool: the pool's name.
+    init(_ settings: MapSettings, pool: String) {
+        self.settings = settings
+        worker = "a worker of \(pool)"
+    }
+
+    var isEmpty: Bool { underWay.isEmpty }
+    var count: Int { underWay.count }
+
+    mutating func begin(_ number: Int, _ chunk: Chunk<Item>) {
+        underWay[number] = Entry(chunk: chunk)
+    }
+
+    /// Values have come ahead of their chunk's end.
+    mutating func arrived(_ number: Int, _ content: TravellingBytes) -> Settled<Item, Value> {
+        var settled = Settled<Item, Value>()
+        guard var entry = underWay[number] else { return settled }
+        do {
+            let result: ChunkResult<Value> = try PoolCore.Outcome.value(content, 0).decoded()
+            take(result, &entry, &settled)
+        } catch {
+            entry.defect = error
+        }
+        underWay[number] = entry
+        return settled
+    }
+
+    /// A chunk is resolved.
+    mutating func resolved(_ number: Int, _ outcome: PoolCore.Outcome) -> Settled<Item, Value> {
+        var settled = Settled<Item, Value>()
+        guard var entry = underWay.removeValue(forKey: number) else { return settled }
+        switch outcome {
+        case .value(_, let nanoseconds):
+            do {
+                if let defect = entry.defect { throw defect }
+                let result: ChunkResult<Value> = try outcome.decoded()
+                settled.timing = (result.offset + result.values.count, nanoseconds)
+                take(result, &entry, &settled)
+                if let bytes = result.error { threw(bytes, entry, &settled) }
+            } catch {
+                lost(PoolCore.Loss(error: error, position: .noItem, isDeath: false), entry, &settled)
+            }
+        case .thrown:
+            do {
+                _ = try outcome.decoded(as: Value.self)
+            } catch {
+                lost(PoolCore.Loss(error: error, position: .noItem, isDeath: false), entry, &settled)
+            }
+        case .failure(let error): settled.failures.append((entry.rest, error))
+        case .lost(let loss): lost(loss, entry, &settled)
+        }
+        return settled
+    }
+
+    private func take(_ result: ChunkResult<Value>, _ entry: inout Entry, _ settled: inout Settled<Item, Value>) {
+        // A chunk that was begun a second time brings again what has arrived.
+        let values = result.values.dropFirst(max(0, entry.received - result.offset))
+        guard !values.isEmpty else { return }
+        settled.pieces.append((entry.chunk.start + entry.received, Array(values)))
+        entry.received += values.count
+    }
+
+    /// The first item without a value threw; those after it were not begun.
+    private func threw(_ bytes: [UInt8], _ entry: Entry, _ settled: inout Settled<Item, Value>) {
+        let index = entry.rest.lowerBound
+        let error = bytes.withUnsafeBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
+        settled.failures.append((index..<(index + 1), indexed(error, index)))
+        if settings.goesOn { again((index + 1)..<entry.rest.upperBound, entry, &settled) }
+    }
+
+    private mutating func lost(_ loss: PoolCore.Loss, _ entry: Entry, _ settled: inout Settled<Item, Value>) {
+        let rest = entry.rest
+        guard !rest.isEmpty else { return }
+        var guilty = rest
+        switch loss.position {
+        case .item(let place)? where rest.contains(entry.chunk.start + place):
+            guilty = (entry.chunk.start + place)..<(entry.chunk.start + place + 1)
+        case .some where rest.count > 1 && (settings.goesOn || settings.retries > 0):
+            let middle = rest.lowerBound + rest.count / 2
+            again(rest.lowerBound..<middle, entry, &settled)
+            again(middle..<rest.upperBound, entry, &settled)
+            return
+        default: break
+        }
+        var error = loss.error
+        if guilty.count == 1 { error = indexed(error, guilty.lowerBound) }
+        var mayGoAgain = false
+        if loss.isDeath {
+            let count = deaths[guilty.lowerBound, default: 0] + 1
+            deaths[guilty.lowerBound] = count
+            mayGoAgain = count <= settings.retries
+            if var crash = error as? ProcessCrash {
+                crash.attempts = count
+                error = crash
+            }
+        }
+        if mayGoAgain { again(guilty, entry, &settled) } else { settled.failures.append((guilty, error)) }
+        guard mayGoAgain || settings.goesOn else { return }
+        again(rest.lowerBound..<guilty.lowerBound, entry, &settled)
+        again(guilty.upperBound..<rest.upperBound, entry, &settled)
+    }
+
+    private func again(_ range: Range<Int>, _ entry: Entry, _ settled: inout Settled<Item, Value>) {
+        if !range.isEmpty { settled.again.append(entry.chunk.part(range)) }
+    }
+}

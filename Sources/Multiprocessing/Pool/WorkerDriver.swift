@@ -1,0 +1,132 @@
+internal import MultiprocessingSystem
+internal import Synchronization
+
+/// The two threads of a worker process, which share the reading of its messages.
+///
+/// The first reads a message, and does at once what it asks for: a task runs on the thread that read it, and no other has to be
+/// woken. As long as it is at a task nobody reads. Once a task has taken a millisecond, the second thread reads in its place, so
+/// that tasks can be taken back and cancelled; until a message comes after that task has ended.
+final class WorkerDriver: Sendable {
+    private let connection: Connection
+    private let worker: PoolWorker
+    /// Called when nothing more can come.
+    private let disconnected: @Sendable () -> Void
+    private let executor = ThisThreadExecutor()
+
+    /// Whether one of the two reads.
+    private let isReading = Atomic(false)
+    /// Rung when the second thread has read something, or reads no more.
+    private let bell = FutexCell()
+    private let spin = AdaptiveSpin()
+    private let isOver = Atomic(false)
+
+    /// Odd while a task runs. The second thread sleeps on it when it has been even for long.
+    private let turn = FutexCell()
+    private let secondSleeps = Atomic(false)
+    private let hasSecond = Atomic(false)
+
+    private static let patience: Duration = .milliseconds(1)
+    /// How often the second thread looks in vain before it sleeps until it is woken.
+    private static let vigil = 50
+
+    init(_ connection: Connection, _ worker: PoolWorker, disconnected: @escaping @Sendable () -> Void) {
+        self.connection = connection
+        self.worker = worker
+        self.disconnected = disconnected
+    }
+
+    /// - Parameter niceness: of the first thread. The process's own is not passed on: Dispatch gives its threads, of which one may
+    ///   call this, a niceness after their quality of service where it has the right to.
+    func start(niceness: Int? = nil) throws {
+        try Thread.detach(named: "mp-pool-worker") {
+            if let niceness { try? ThisProcess.setNiceness(CInt(clamping: niceness)) }
+            self.run()
+        }
+    }
+
+    // MARK: The first thread
+
+    private func run() {
+        while !isOver.load(ordering: .acquiring) {
+            if worker.runNext(on: executor, beginTurn) {
+                advanceTurn()
+            } else if takeReading() {
+                // Unless the second thread has read a task just before it gave up reading.
+                if !worker.hasWork { readOne() }
+                isReading.store(false, ordering: .sequentiallyConsistent)
+            } else {
+                awaitSecond()
+            }
+        }
+    }
+
+    /// Waits until there is work, or nobody reads.
+    private func awaitSecond() {
+        _ = try? Wait.blocking(deadline: .never, spin: spin) { _ -> Attempt<Void> in
+            // Read before looking: what changes afterwards changes it.
+            let rung = bell.value
+            if worker.hasWork || !isReading.load(ordering: .sequentiallyConsistent) { return .done(()) }
+            return .wait(bell.word, while: rung)
+        }
+    }
+
+    private func beginTurn() {
+        advanceTurn()
+        if !hasSecond.load(ordering: .relaxed) {
+            hasSecond.store(true, ordering: .relaxed)
+            // Without it, tasks cannot be taken back or cancelled while another runs, but done.
+            try? Thread.detach(named: "mp-pool-reader") { self.watch() }
+        } else if secondSleeps.load(ordering: .sequentiallyConsistent) {
+            turn.word.wake()
+        }
+    }
+
+    private func advanceTurn() {
+        turn.word.atomic.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+
+    // MARK: Reading
+
+    private func takeReading() -> Bool {
+        !isReading.exchange(true, ordering: .sequentiallyConsistent)
+    }
+
+    private func readOne() {
+        guard let message = try? PoolMessage.received(from: connection) else {
+            isOver.store(true, ordering: .releasing)
+            return disconnected()
+        }
+        worker.receive(message)
+    }
+
+    // MARK: The second thread
+
+    private func watch() {
+        var looks = 0
+        while !isOver.load(ordering: .acquiring) {
+            let seen = turn.value
+            if seen & 1 == 0, looks >= Self.vigil {
+                sleep(at: seen)
+                looks = 0
+            }
+            ThisProcess.pause(Self.patience)
+            looks = turn.value == seen ? looks + 1 : 0
+            guard seen & 1 == 1, turn.value == seen, takeReading() else { continue }
+            repeat {
+                readOne()
+                bell.ring()
+            } while turn.value == seen && !isOver.load(ordering: .acquiring)
+            isReading.store(false, ordering: .sequentiallyConsistent)
+            bell.ring()
+        }
+    }
+
+    /// Sleeps until a task begins.
+    private func sleep(at seen: UInt32) {
+        secondSleeps.store(true, ordering: .sequentiallyConsistent)
+        while turn.word.atomic.pointee.load(ordering: .sequentiallyConsistent) == seen {
+            _ = turn.word.wait(while: seen, deadline: .never)
+        }
+        secondSleeps.store(false, ordering: .sequentiallyConsistent)
+    }
+}
