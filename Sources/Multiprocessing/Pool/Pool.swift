@@ -9,7 +9,8 @@ internal import MultiprocessingWire
 ///     }
 ///
 /// A worker that dies fails the task that it was running and no other: that one throws ``ProcessCrash``, the worker is
-/// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool.
+/// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool. Without
+/// `retries` a task begins once at most; so does each item of a map whose `chunkSize` is 1.
 ///
 /// A pool that is dropped is terminated, unless it was closed: then its tasks are still done. Tasks that are lost that way are
 /// counted in a line on standard error.
@@ -29,7 +30,8 @@ public class Pool: @unchecked Sendable {
     ///     So pools in the workers of pools do not multiply.
     ///   - initializer: runs in each worker before its first task. If it throws, crashes or does not return in one worker after the
     ///     other, the pool gives up and its tasks throw ``PoolError/Code/workersFail``: see ``RestartBudget``.
-    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
+    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent); for workers
+    ///   that come over sockets also ``StreamError`` (`invalidArgument`, `addressInUse`, `outOfResources`).
     public convenience init(
         processes: Int? = nil,
         options: PoolOptions = PoolOptions(),
@@ -64,7 +66,7 @@ public class Pool: @unchecked Sendable {
         if let most = options.tasksPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most) tasks")
         }
-        if options.backend == .processes, options.process.startMethod ?? .default == .fork {
+        if options.backend != .threads, options.process.startMethod ?? .default == .fork {
             throw PoolError(
                 .invalidArgument,
                 "Workers cannot be copies by .fork: the pool has threads of its own, whose locks a copy would hold for ever, "
@@ -103,7 +105,7 @@ public class Pool: @unchecked Sendable {
         )
         core = PoolCore(
             configuration,
-            transport: options.transport(setup, workers: count, fileID, line),
+            transport: try options.transport(setup, workers: count, fileID, line),
             options: options
         )
         claim = options.backend == .processes ? PoolBudget.Claim(count) : nil
@@ -133,7 +135,7 @@ public class Pool: @unchecked Sendable {
     public var snapshot: PoolSnapshot { core.snapshot }
     /// What went wrong with exit hooks so far, the newest hundred; see ``StatefulPool``. Complete once the pool has ended.
     public var exitFailures: [PoolExitFailure] { core.exitFailures }
-    /// The process ids of the workers that are up.
+    /// The process ids of the workers that are up and were started on this machine.
     public var processIdentifiers: [Int32] { core.processIdentifiers }
 
     // MARK: Ending

@@ -4,36 +4,41 @@ internal import Synchronization
 
 extension PoolCore {
     func update(_ change: (inout State) -> [PoolScheduler.Action]) {
-        state.withLock { state in
-            let actions = change(&state)
-            state.line += actions.map(Step.action)
-        }
-        carryOut()
+        carryOut { state in state.line += change(&state).map(Step.action) }
     }
 
-    /// Carries out what is in line, unless somebody is at it, who will then do this as well.
-    func carryOut() {
-        let isMine = state.withLock { state in
-            guard !state.isCarryingOut, !state.line.isEmpty else { return false }
+    /// Carries out what is in line after a change, unless somebody is at it, who will then do this as well.
+    ///
+    /// The lock is taken twice for all of it, because threads that come for it at once cost each other more than what is done under it.
+    func carryOut<R: Sendable>(after change: (inout State) throws -> R) rethrows -> R {
+        var (result, steps) = try state.withLock { state in
+            let result = try change(&state)
+            guard !state.isCarryingOut, !state.line.isEmpty else { return (result, [() -> Void]()) }
             state.isCarryingOut = true
-            return true
+            return (result, nextSteps(&state))
         }
-        guard isMine else { return }
-        while let step = nextStep() { step() }
+        while !steps.isEmpty {
+            for step in steps { step() }
+            steps = state.withLock { nextSteps(&$0) }
+        }
+        return result
     }
 
-    /// What the next action comes to; nil when there is none, and then the role is given up.
-    func nextStep() -> (() -> Void)? {
-        state.withLock { state in
-            guard !state.line.isEmpty else {
-                state.isCarryingOut = false
-                return nil
-            }
-            switch state.line.removeFirst() {
-            case .action(let action): return step(action, &state)
-            case .forget(let function): return forget(function, &state)
+    /// What the next actions come to; none when there are none, and then the role is given up.
+    ///
+    /// A start ends them: what comes behind it may be about the worker that it makes known.
+    private func nextSteps(_ state: inout State) -> [() -> Void] {
+        var steps: [() -> Void] = []
+        while let next = state.line.popFirst() {
+            switch next {
+            case .action(let action):
+                steps.append(step(action, &state))
+                if case .start = action { return steps }
+            case .forget(let function): steps.append(forget(function, &state))
             }
         }
+        if steps.isEmpty { state.isCarryingOut = false }
+        return steps
     }
 
     func forget(_ function: Int, _ state: inout State) -> () -> Void {
@@ -97,7 +102,7 @@ extension PoolCore {
             // It may have ended by now.
             guard state.scheduler.knows(worker) else { return }
             state.workers[worker] = WorkerState(link: link, name: name)
-            if state.scheduler.isStarting(worker) { startSetupTimer(worker, &state) }
+            if state.scheduler.isStarting(worker), !link.isAwaited { startSetupTimer(worker, &state) }
         }
     }
 

@@ -8,26 +8,35 @@ extension PoolCore {
     func handle(_ event: WorkerEvent, from worker: Int) {
         switch event {
         case .message(let message): handle(message, from: worker)
-        case .ended(let error):
-            update { state in
-                if let error {
-                    state.endings[worker] = error
-                    // One that was killed says nothing about why those fail that were not.
-                    if !state.scheduler.isDying(worker) { state.lastFailure = error }
-                }
-                // Before anything else: what it had begun is what it died of.
-                let begun = noteBegun(by: worker, &state)
-                state.workers[worker]?.cancelTimers()
-                let gone = state.workers.removeValue(forKey: worker)
-                if let gone, gone.isLeaving, let error { noteExit(of: gone, error, &state) }
-                let actions = begun + state.scheduler.workerEnded(worker, at: ContinuousClock.now - start)
-                // Kept for the task that it died of, if there is one.
-                let isBlamed = actions.contains { action in
-                    if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
-                }
-                if !isBlamed { state.endings[worker] = nil }
-                return actions
+        case .came:
+            state.withLock { state in
+                if state.scheduler.isStarting(worker), state.workers[worker] != nil { startSetupTimer(worker, &state) }
             }
+        case .ended(let error): workerEnded(worker, error, isFailure: true)
+        case .left(let error): workerEnded(worker, error, isFailure: false)
+        }
+    }
+
+    private func workerEnded(_ worker: Int, _ error: (any Error)?, isFailure: Bool) {
+        update { state in
+            if let error {
+                state.endings[worker] = error
+                // One that was killed says nothing about why those fail that were not.
+                if !state.scheduler.isDying(worker) { state.lastFailure = error }
+            }
+            // Before anything else: what it had begun is what it died of.
+            let begun = noteBegun(by: worker, &state)
+            state.workers[worker]?.cancelTimers()
+            let gone = state.workers.removeValue(forKey: worker)
+            if let gone, gone.isLeaving, let error { noteExit(of: gone, error, &state) }
+            let time = ContinuousClock.now - start
+            let actions = begun + state.scheduler.workerEnded(worker, at: time, isFailure: isFailure)
+            // Kept for the task that it died of, if there is one.
+            let isBlamed = actions.contains { action in
+                if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
+            }
+            if !isBlamed { state.endings[worker] = nil }
+            return actions
         }
     }
 

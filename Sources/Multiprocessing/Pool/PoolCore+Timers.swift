@@ -74,7 +74,9 @@ extension PoolCore {
                 self.update { state in
                     let begun = self.noteBegun(by: worker, &state)
                     // Perhaps it has not begun; or the worker is being ended for it.
-                    guard state.scheduler.task(of: worker) == task, state.work[task] != nil else { return begun }
+                    guard state.scheduler.task(of: worker) == task, state.work[task] != nil,
+                        state.workers[worker]?.link.condemn(for: task) == true
+                    else { return begun }
                     state.excesses[task] = usage.residentMemory
                     return begun + state.scheduler.outgrow(task, by: worker)
                 }
@@ -84,13 +86,17 @@ extension PoolCore {
 
     /// Ends the worker of a task that does not end by itself within the grace.
     func insist(on task: Int, from worker: Int) {
-        guard grace > .zero else {
-            update { $0.scheduler.insist(on: task, from: worker) }
-            return
+        let insist: @Sendable (inout State) -> [PoolScheduler.Action] = { state in
+            guard state.scheduler.task(of: worker) == task, state.workers[worker]?.link.condemn(for: task) == true
+            else {
+                return []
+            }
+            return state.scheduler.insist(on: task, from: worker)
         }
+        guard grace > .zero else { return update(insist) }
         Task.detached { [weak self, grace] in
             try? await Task.sleep(for: grace)
-            self?.update { $0.scheduler.insist(on: task, from: worker) }
+            self?.update(insist)
         }
     }
 }

@@ -47,8 +47,13 @@ public struct PoolOptions: Sendable {
     public var backend = Backend.processes
 
     /// What the workers of a pool are; more may be added.
+    ///
+    /// Two are equal when they are of one kind, whatever they are told.
     public struct Backend: Hashable, Sendable {
-        enum Kind { case processes, threads }
+        enum Kind: Sendable {
+            case processes, threads
+            case stream(StreamWorkers)
+        }
         let kind: Kind
 
         /// Processes of this machine.
@@ -56,6 +61,21 @@ public struct PoolOptions: Sendable {
         /// Tasks of this process: no protection, no way to end one that runs; for comparison and for tests. Values and closures
         /// are copied as for processes. Python: `multiprocessing.pool.ThreadPool`.
         public static let threads = Backend(kind: .threads)
+        /// Processes, of this machine or others, that are joined to the pool by sockets.
+        public static func stream(_ workers: StreamWorkers = StreamWorkers()) -> Backend {
+            Backend(kind: .stream(workers))
+        }
+
+        private var name: String {
+            switch kind {
+            case .processes: "processes"
+            case .threads: "threads"
+            case .stream: "stream"
+            }
+        }
+
+        public static func == (left: Backend, right: Backend) -> Bool { left.name == right.name }
+        public func hash(into hasher: inout Hasher) { hasher.combine(name) }
     }
 
     /// Options with every default.

@@ -96,6 +96,17 @@ final class PoolWorker: Sendable {
         task?.cancel()
     }
 
+    /// Drops what has not begun, cancels what has, and leaves when that has ended: the pool is gone.
+    func abandon() {
+        let isIdle = state.withLock { state in
+            state.inbox = []
+            state.mayLeave = true
+            return !state.isRunning
+        }
+        cancel(nil)
+        if isIdle { leave() }
+    }
+
     private func giveBack(_ id: Int) {
         let found = state.withLock { state -> Bool in
             guard let place = state.inbox.firstIndex(where: { $0.id == id }) else { return false }

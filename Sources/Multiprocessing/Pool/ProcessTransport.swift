@@ -52,11 +52,7 @@ struct ProcessTransport: WorkerTransport {
             let (ours, theirs) = try Connection.pair()
             defer { theirs.close() }
             connection = ours
-            let settings = WorkerSettings(
-                exitTimeout: exitTimeout,
-                buffersByLine: output != nil,
-                niceness: options.niceness
-            )
+            let settings = settings
             child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [setup] in
                 try await PoolWorker.serve(theirs, setup, settings)
             }
@@ -75,7 +71,12 @@ struct ProcessTransport: WorkerTransport {
         return failure(of: child)
     }
 
-    private func options(of name: String, on processor: Int?) -> ProcessOptions {
+    var settings: WorkerSettings {
+        WorkerSettings(exitTimeout: exitTimeout, buffersByLine: output != nil, niceness: options.niceness)
+    }
+
+    /// How the process of a worker is set up.
+    func options(of name: String, on processor: Int?) -> ProcessOptions {
         var options = options
         if let output {
             options.standardOutput = .lines(WorkerStream(output, name, .standardOutput))
@@ -155,21 +156,22 @@ private final class ProcessLink: WorkerLink {
     func send(_ message: PoolMessage) {
         // What replaces a worker that is to leave may come up before it is gone.
         if message.kind == .stop { seat?.giveBack() }
-        state.withLock { $0.outbox.append(message) }
-        sendWaiting()
+        sendWaiting(after: message)
     }
 
     /// Sends what is in the outbox, unless somebody is at it, who will then do this as well.
-    private func sendWaiting() {
-        let isMine = state.withLock { state in
-            guard !state.isSending, state.connection != nil else { return false }
+    private func sendWaiting(after message: PoolMessage? = nil) {
+        let first = state.withLock { state -> (PoolMessage, Connection)? in
+            if let message { state.outbox.append(message) }
+            guard !state.isSending, state.connection != nil else { return nil }
             state.isSending = true
-            return true
+            return Self.nextToSend(&state)
         }
-        guard isMine, !sendAll(patience: .zero) else { return }
+        guard let first, !sendAll(from: first, patience: .zero) else { return }
         do {
             try Thread.detach(named: "mp-pool-sender") { [self] in
-                if !sendAll(patience: Self.patience) { kill() }
+                guard let first = state.withLock({ Self.nextToSend(&$0) }) else { return }
+                if !sendAll(from: first, patience: Self.patience) { kill() }
             }
         } catch {
             kill()
@@ -177,8 +179,9 @@ private final class ProcessLink: WorkerLink {
     }
 
     /// Sends until the outbox is empty; false if there was no room for a message, which stays, and so does the role.
-    private func sendAll(patience: Duration) -> Bool {
-        while let (message, connection) = nextToSend() {
+    private func sendAll(from first: (PoolMessage, Connection), patience: Duration) -> Bool {
+        var next: (message: PoolMessage, connection: Connection)? = first
+        while let (message, connection) = next {
             do {
                 try message.send(over: connection, timeout: patience)
             } catch let error as SharedStateError where error.code == .timedOut {
@@ -189,20 +192,20 @@ private final class ProcessLink: WorkerLink {
             } catch {
                 refuse(message, error)
             }
+            next = state.withLock { Self.nextToSend(&$0) }
         }
         return true
     }
 
-    private func nextToSend() -> (PoolMessage, Connection)? {
-        state.withLock { state in
-            guard !state.isKilled, !state.outbox.isEmpty, let connection = state.connection else {
-                // Nobody sends to the dead.
-                state.outbox = []
-                state.isSending = false
-                return nil
-            }
-            return (state.outbox.removeFirst(), connection)
+    /// The next message; nil when there is none, and then the role is given up.
+    private static func nextToSend(_ state: inout State) -> (PoolMessage, Connection)? {
+        guard !state.isKilled, !state.outbox.isEmpty, let connection = state.connection else {
+            // Nobody sends to the dead.
+            state.outbox = []
+            state.isSending = false
+            return nil
         }
+        return (state.outbox.removeFirst(), connection)
     }
 
     /// A task that cannot be sent would not get to any other worker either.
@@ -230,10 +233,15 @@ private final class ProcessLink: WorkerLink {
 
     func position(in task: Int) -> ChunkPosition? { withPlace { $0.position(in: task) } }
 
+    func condemn(for task: Int) -> Bool { withPlace { $0.condemn(for: task) } ?? true }
+
     private func withPlace<R>(_ body: (WorkerPlace) -> R?) -> R? {
-        guard let connection = state.withLock({ $0.connection }), let ring = connection.end.incoming else { return nil }
-        defer { withExtendedLifetime(connection) {} }
-        return body(WorkerPlace(beside: ring))
+        guard let end = state.withLock({ $0.connection })?.end, let ring = end.incoming, let orders = end.outgoing
+        else {
+            return nil
+        }
+        defer { withExtendedLifetime(end) {} }
+        return body(WorkerPlace(beside: ring, orders))
     }
 }
 
@@ -265,7 +273,7 @@ extension PoolWorker {
         /// True when the pool let go of the worker, false when the pool is gone.
         let done = OneShot<Bool>()
         // The connection, which has their memory, lives as long as the process.
-        let place = WorkerPlace(beside: try connection.end.requireOutgoing())
+        let place = WorkerPlace(beside: try connection.end.requireOutgoing(), try connection.end.requireIncoming())
         let worker = PoolWorker(
             isDriven: true,
             place: place,

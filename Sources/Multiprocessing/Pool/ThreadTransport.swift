@@ -92,30 +92,43 @@ extension PoolOptions {
         workers: Int,
         _ fileID: StaticString,
         _ line: UInt
-    ) -> any WorkerTransport {
+    ) throws -> any WorkerTransport {
         switch backend.kind {
-        case .threads:
-            return ThreadTransport(setup: setup, exitTimeout: exitTimeout)
-        case .processes:
-            var process = process
-            process.isDaemon = process.isDaemon ?? true
-            process.environment[PoolBudget.variable] = "\(PoolBudget.share(ofEach: workers))"
-            var delivery: OutputDelivery?
-            switch output.kind {
-            case .inherited: break
-            case .discarded: (process.standardOutput, process.standardError) = (.null, .lines(nil))
-            case .tagged: delivery = .tagged()
-            case .lines(let body): delivery = OutputDelivery(body)
-            }
-            return ProcessTransport(
-                options: process,
-                setup: setup,
-                exitTimeout: exitTimeout,
-                output: delivery,
-                placement: WorkerPlacement(affinity, process.processorAffinity),
-                fileID: fileID,
-                line: line
+        case .threads: ThreadTransport(setup: setup, exitTimeout: exitTimeout)
+        case .processes: processTransport(setup, workers: workers, fileID, line)
+        case .stream(let stream):
+            try StreamTransport(
+                stream,
+                places: workers,
+                local: processTransport(setup, workers: workers, fileID, line)
             )
         }
+    }
+
+    private func processTransport(
+        _ setup: @escaping WorkerSetup,
+        workers: Int,
+        _ fileID: StaticString,
+        _ line: UInt
+    ) -> ProcessTransport {
+        var process = process
+        process.isDaemon = process.isDaemon ?? true
+        process.environment[PoolBudget.variable] = "\(PoolBudget.share(ofEach: workers))"
+        var delivery: OutputDelivery?
+        switch output.kind {
+        case .inherited: break
+        case .discarded: (process.standardOutput, process.standardError) = (.null, .lines(nil))
+        case .tagged: delivery = .tagged()
+        case .lines(let body): delivery = OutputDelivery(body)
+        }
+        return ProcessTransport(
+            options: process,
+            setup: setup,
+            exitTimeout: exitTimeout,
+            output: delivery,
+            placement: WorkerPlacement(affinity, process.processorAffinity),
+            fileID: fileID,
+            line: line
+        )
     }
 }

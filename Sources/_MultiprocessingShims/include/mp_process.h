@@ -105,6 +105,8 @@ int _mp_thread_count(void);
 // Memory.
 void *_Nullable _mp_map(int fd, size_t count, bool writable, bool populate);
 int _mp_unmap(void *address, size_t count);
+// Asks for large pages for memory that is about to be written, where the system has them to give. May do nothing.
+void _mp_prefer_large_pages(void *address, size_t count);
 int64_t _mp_write_all(int fd, const void *bytes, size_t count);
 /// The same into a file of ours: beyond the limit on file sizes it is -EFBIG, without SIGXFSZ.
 int64_t _mp_fill(int fd, const void *bytes, size_t count);

@@ -10,3 +10,4 @@
 #include "mp_signals.h"
 #include "mp_sockets.h"
 #include "mp_stack.h"
+#include "mp_stream.h"

@@ -40,7 +40,7 @@ extension ProcessTests {
             )
         }
 
-        @Test(arguments: Backend.poolWorkers) func resultsThatCannotBeEncoded(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func resultsThatCannotBeEncoded(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 await refused("NotCodable") { try await pool.apply { NotCodable() } }
                 await refused("NotCodable") { try await pool.apply { [NotCodable()] } }
@@ -63,7 +63,7 @@ extension ProcessTests {
             }
         }
 
-        @Test(arguments: Backend.poolWorkers) func resultsThatCannotBeDecoded(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func resultsThatCannotBeDecoded(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 let tasks = try (0..<10).map { number in try pool.submit { RefusesToDecode(number) } }
                 for (number, task) in tasks.enumerated() {
@@ -91,7 +91,7 @@ extension ProcessTests {
             }
         }
 
-        @Test(arguments: Backend.poolWorkers) func functionsTravelBothWays(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func functionsTravelBothWays(backend: Backend) async throws {
             try await withPool(processes: 1, options: backend.poolOptions) { pool async throws in
                 let twice: @Sendable (Int) -> Int = { $0 * 2 }
                 let composed = try await pool.apply { () -> @Sendable (Int) -> Int in { twice($0) + 1 } }
@@ -100,7 +100,7 @@ extension ProcessTests {
             }
         }
 
-        @Test(arguments: Backend.poolWorkers) func aHundredMegabytesInAndOut(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func aHundredMegabytesInAndOut(backend: Backend) async throws {
             try await withPool(processes: 1, options: backend.poolOptions) { pool async throws in
                 let huge = [UInt8](repeating: 3, count: 100 << 20)
                 let back = try await pool.map([huge]) { $0 }

@@ -32,7 +32,15 @@ private struct HookFailed: Error, Codable, Equatable {
 extension ProcessTests {
     @Suite(.timeLimit(.minutes(2)))
     struct StatefulPoolTests {
-        @Test(arguments: Backend.poolWorkersOfAllKinds) func eachWorkerHasAState(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func stateWhereverTheWorkerIs(backend: Backend) async throws {
+            let make: @Sendable () throws -> Parser = { Parser(base: 100) }
+            try await withPool(processes: 2, options: backend.poolOptions, state: make) { pool async throws in
+                let sizes = try await pool.map(["", "x", "xx"], chunkSize: 1) { parser, text in parser.parse(text) }
+                #expect(sizes == [100, 101, 102])
+            }
+        }
+
+        @Test(arguments: Backend.poolWorkers) func eachWorkerHasAState(backend: Backend) async throws {
             let made = try CountingSemaphore(value: 0)
             let base = 100
             let make: @Sendable () throws -> Parser = {
@@ -57,7 +65,7 @@ extension ProcessTests {
             #expect(count == 2)
         }
 
-        @Test(arguments: Backend.poolWorkers) func everyForm(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func everyForm(backend: Backend) async throws {
             try await withPool(processes: 1, options: backend.poolOptions, state: { Ledger() }) { pool async throws in
                 let doubled = (0..<20).map { $0 * 2 }
                 #expect(try await pool.map(0..<20) { ledger, number in ledger.add(number) } == doubled)

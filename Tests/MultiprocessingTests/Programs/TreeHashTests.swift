@@ -27,7 +27,7 @@ extension ProcessTests {
                 #expect(sample.status == 0 && sample.output == "126 files in \(directory)\n", "\(sample)")
 
                 let run = try Scenario(
-                    [directory, "--json", "--timeout", "2", "--memory", "256", "--processes", "3"],
+                    [directory, "--json", "--timeout", "20", "--memory", "256", "--processes", "3"],
                     program: "tree-hash",
                     limit: 120
                 ).finish()
