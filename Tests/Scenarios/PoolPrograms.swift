@@ -60,6 +60,9 @@ enum PoolPrograms {
             }
             require(scores == sizes.map { Double($0 * 3) + 0.5 }, "sharing")
             require(try await pool.apply(sharing: model) { $0.factor } == 3, "apply, sharing")
+            let shared = try pool.share(model)
+            let tasks = try sizes.map { number in try pool.submit(sharing: shared) { $0.factor * number } }
+            for (number, task) in tasks.enumerated() { require(try await task.value == number * 3, "share") }
             let sums = try await pool.starMap(zipping: sizes, texts, sizes.map { Double($0) }) { number, text, real in
                 Double(number + text.utf8.count) + real
             }
