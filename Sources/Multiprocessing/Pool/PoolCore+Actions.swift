@@ -30,7 +30,16 @@ extension PoolCore {
                 return nil
             }
             switch state.line.removeFirst() {
-            case .action(let action): return step(action, &state)
+            case .action(let action):
+                guard !observers.isEmpty, let kind = observation(of: action, &state) else {
+                    return step(action, &state)
+                }
+                let (tell, step) = (telling(kind, state), step(action, &state))
+                return {
+                    tell()
+                    step()
+                }
+            case .event(let kind): return telling(kind, state)
             case .forget(let function): return forget(function, &state)
             }
         }

@@ -78,6 +78,8 @@ final class PoolCore: Sendable {
         case action(PoolScheduler.Action)
         /// Have the workers forget a function that no task wants any more.
         case forget(function: Int)
+        /// Tell the observers.
+        case event(PoolEvent.Kind)
     }
 
     struct WorkerState {
@@ -118,6 +120,9 @@ final class PoolCore: Sendable {
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?
+        /// Only if there are observers: when tasks were submitted, and how many workers ended that no other has replaced.
+        var times: [Int: TaskTimes] = [:]
+        var replaceable = 0
     }
 
     let state: Mutex<State>
@@ -129,6 +134,7 @@ final class PoolCore: Sendable {
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
     let memoryPerTask: Int?
     let initializerTimeout: Duration?
+    let observers: [@Sendable (PoolEvent) -> Void]
     let start = ContinuousClock.now
     /// Set when every task is resolved and every worker is gone.
     let end = OneShot<Void>()
@@ -136,6 +142,7 @@ final class PoolCore: Sendable {
     init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
         grace = options.grace
         name = options.name
+        observers = options.observers
         memoryPerTask = options.memoryPerTask
         initializerTimeout = options.initializerTimeout
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
