@@ -18,6 +18,7 @@ let package = Package(
     name: "swift-multiprocessing",
     products: [
         .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+        .library(name: "MultiprocessingObservability", targets: ["MultiprocessingObservability"]),
         .library(name: "MultiprocessingTestKit", targets: ["MultiprocessingTestKit"]),
         .executable(name: "pep371", targets: ["pep371"]),
         // For the package under Benchmarks/ only; no promise is made about it.
@@ -25,6 +26,10 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        // Of MultiprocessingObservability only: what imports the library alone builds none of them.
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         // Of the benchmark program only: what imports the library builds neither.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/attaswift/BigInt", from: "6.0.0"),
@@ -45,6 +50,17 @@ let package = Package(
         .target(
             name: "Multiprocessing",
             dependencies: ["MultiprocessingSystem", "MultiprocessingWire", system],
+            swiftSettings: swiftSettings
+        ),
+        // Pools in the terms of swift-metrics, swift-log and swift-distributed-tracing.
+        .target(
+            name: "MultiprocessingObservability",
+            dependencies: [
+                "Multiprocessing",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: swiftSettings
         ),
         // For tests: leak checks, deaths at every step of a protocol, storms of them.
@@ -104,6 +120,19 @@ let package = Package(
         .testTarget(
             name: "MultiprocessingTests",
             dependencies: ["Multiprocessing", "MultiprocessingTestKit", "mp-scenarios", "mp-toplevel", system],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MultiprocessingObservabilityTests",
+            dependencies: [
+                "Multiprocessing",
+                "MultiprocessingObservability",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "InMemoryLogging", package: "swift-log"),
+                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: swiftSettings
         ),
         .testTarget(
