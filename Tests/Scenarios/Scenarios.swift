@@ -25,6 +25,7 @@ enum Scenarios {
         case "segments": try await Segments.run(rest)
         case "left-copy": try LeftCopy.run(method: rest[0])
         case "terminal": try Terminals.run(method: rest[0], waitingFor: rest[1])
+        case "progress": ProgressScenario.run()
         case "shell": Terminals.shell(method: rest[0], waitingFor: rest[1])
         default:
             say("unknown scenario \(arguments)", to: 2)

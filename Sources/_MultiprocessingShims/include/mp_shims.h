@@ -9,3 +9,4 @@
 #include "mp_shared.h"
 #include "mp_sockets.h"
 #include "mp_stack.h"
+#include "mp_terminal.h"
