@@ -29,7 +29,6 @@ let package = Package(
         // Of MultiprocessingObservability only: what imports the library alone builds none of them.
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
-        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         // Of the benchmark program only: what imports the library builds neither.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/attaswift/BigInt", from: "6.0.0"),
@@ -52,14 +51,13 @@ let package = Package(
             dependencies: ["MultiprocessingSystem", "MultiprocessingWire", system],
             swiftSettings: swiftSettings
         ),
-        // Pools in the terms of swift-metrics, swift-log and swift-distributed-tracing.
+        // Pools in the terms of swift-metrics and swift-log.
         .target(
             name: "MultiprocessingObservability",
             dependencies: [
                 "Multiprocessing",
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
             ],
             swiftSettings: swiftSettings
         ),
@@ -131,7 +129,6 @@ let package = Package(
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "InMemoryLogging", package: "swift-log"),
-                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
             ],
             swiftSettings: swiftSettings
         ),
