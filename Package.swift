@@ -73,6 +73,13 @@ let package = Package(
             path: "Examples/crash-isolation",
             swiftSettings: swiftSettings
         ),
+        .executableTarget(
+            name: "tree-hash",
+            dependencies: ["Multiprocessing", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Examples/tree-hash",
+            exclude: ["README.md"],
+            swiftSettings: swiftSettings
+        ),
         // The PEP's performance comparison: a kit that tests can import, and its command line.
         .target(
             name: "PEP371Kit",
@@ -117,7 +124,9 @@ let package = Package(
         ),
         .testTarget(
             name: "MultiprocessingTests",
-            dependencies: ["Multiprocessing", "MultiprocessingTestKit", "mp-scenarios", "mp-toplevel", system],
+            dependencies: [
+                "Multiprocessing", "MultiprocessingTestKit", "mp-scenarios", "mp-toplevel", "tree-hash", system,
+            ],
             swiftSettings: swiftSettings
         ),
         .testTarget(

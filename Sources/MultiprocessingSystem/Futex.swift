@@ -1,3 +1,4 @@
+internal import Glibc
 public import Synchronization
 public import SystemPackage
 internal import _MultiprocessingShims
@@ -51,6 +52,15 @@ public struct FutexWord: @unchecked Sendable, Equatable {
             _mp_spin_pause()
         }
         return false
+    }
+
+    /// Lets others have this processor so often; whether the word differed from `value` after one of the times. A system call each.
+    public func changes(from value: UInt32, withinTurns turns: Int32) -> Bool {
+        for _ in 0..<turns {
+            if address.pointee.load(ordering: .relaxed) != value { return true }
+            sched_yield()
+        }
+        return address.pointee.load(ordering: .relaxed) != value
     }
 
     /// Wakes up to `count` sleepers, the longest waiting first; returns how many there were. One system call.

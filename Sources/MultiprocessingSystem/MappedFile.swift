@@ -7,10 +7,13 @@ public struct MappedFile: ~Copyable, Sendable {
     /// The number of bytes.
     public let count: Int
 
-    /// Maps the whole of a memory file; its pages are made present at once.
-    public init(_ file: borrowing Descriptor) throws(Errno) {
+    /// Maps the whole of a memory file.
+    ///
+    /// - Parameter isPresent: whether its pages are made present at once. To have them come as they are read is faster for a file that
+    ///   is read once, from the beginning to the end.
+    public init(_ file: borrowing Descriptor, isPresent: Bool = true) throws(Errno) {
         let count = try file.fileSize()
-        let address = count == 0 ? nil : _mp_map(file.number, count, false, true)
+        let address = count == 0 ? nil : _mp_map(file.number, count, false, isPresent)
         if count > 0, address == nil { throw .noMemory }
         self.count = count
         self.address = address

@@ -13,6 +13,12 @@ public enum StandardError {
         }
     }
 
+    /// Writes to standard output in the same way, past its buffer.
+    public static func writeToOutput(_ bytes: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress else { return }
+        _mp_write_quietly(1, base, bytes.count)
+    }
+
     /// Writes; what cannot be written is dropped, without SIGPIPE.
     public static func write(_ bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress else { return }

@@ -10,6 +10,8 @@ public enum ThisProcess {
     public static var parentIdentifier: CInt { getppid() }
     /// The kernel's id of the calling thread. One system call.
     public static var threadIdentifier: CInt { _mp_thread_id() }
+    /// The processor that the calling thread runs on, from 1; 0 if that is not known. No system call.
+    public static var processor: UInt32 { _mp_processor() }
 
     /// The arguments the program was started with.
     ///
@@ -96,9 +98,9 @@ public enum ThisProcess {
         _ = try check(_mp_default_signals())
     }
 
-    /// Blocks every signal in the calling thread.
+    /// Blocks every signal in the calling thread, but those of its own faults.
     public static func blockSignalsInThread() {
-        _ = _mp_block_all_signals()
+        _ = _mp_block_outside_signals()
     }
 
     /// The soft and hard limit of a resource; `UInt64.max` is "unlimited".
@@ -196,6 +198,11 @@ public enum ThisProcess {
     /// Flushes stdio's buffers.
     public static func flushStandardIO() {
         _mp_flush_stdio()
+    }
+
+    /// Has standard output written line by line, as on a terminal, whatever it is.
+    public static func bufferOutputByLine() {
+        _mp_buffer_output_by_line()
     }
 
     /// Has `body` called when the process leaves by a return from `main` or by `exit`.

@@ -2,7 +2,7 @@ internal import Glibc
 public import SystemPackage
 internal import _MultiprocessingShims
 
-/// Threads of the library's own. They handle no signals: those are for the program's threads.
+/// Threads of the library's own. They handle no signals but those of their own faults: the others are for the program's threads.
 public enum Thread {
     /// Starts a thread that nobody joins.
     public static func detach(named name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
@@ -40,7 +40,10 @@ public enum Thread {
                 let box = Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue()
                 if !box.handlesSignals { ThisProcess.blockSignalsInThread() }
                 if let name = box.name { ThisProcess.setName(name) }
+                // The runtime has one for the main thread only: what overflowed another's stack would not be explained.
+                let signalStack = _mp_install_signal_stack()
                 box.body()
+                _mp_remove_signal_stack(signalStack)
                 return nil
             },
             box.toOpaque()

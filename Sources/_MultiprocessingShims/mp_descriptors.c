@@ -177,6 +177,13 @@ void *_mp_map(int fd, size_t count, bool writable, bool populate) {
     return address == MAP_FAILED ? NULL : address;
 }
 
+void _mp_prefer_large_pages(void *address, size_t count) {
+    // Whole pages inside: what is beside them belongs to others.
+    const uintptr_t page = 4096;
+    uintptr_t begin = ((uintptr_t)address + page - 1) & ~(page - 1), end = ((uintptr_t)address + count) & ~(page - 1);
+    if (begin < end) madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+}
+
 int _mp_unmap(void *address, size_t count) { return munmap(address, count) < 0 ? -errno : 0; }
 
 int64_t _mp_write_all(int fd, const void *bytes, size_t count) {

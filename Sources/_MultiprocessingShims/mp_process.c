@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <link.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +74,34 @@ int _mp_pidfd_open(pid_t pid) {
 
 pid_t _mp_thread_id(void) { return (pid_t)syscall(SYS_gettid); }
 
+struct renewal { int32_t old, new; };
+
+static int renew_in_module(struct dl_phdr_info *module, size_t size, void *context) {
+    const struct renewal *ids = context;
+    const char *slash = strrchr(module->dlpi_name, '/');
+    const char *name = slash ? slash + 1 : module->dlpi_name;
+    // The executable itself has the runtime in it where that is linked statically.
+    if (size < sizeof *module || module->dlpi_tls_data == NULL) return 0;
+    if (*module->dlpi_name != 0 && strncmp(name, "libswift", 8) != 0) return 0;
+    for (int i = 0; i < module->dlpi_phnum; i++) {
+        if (module->dlpi_phdr[i].p_type != PT_TLS) continue;
+        int32_t *word = module->dlpi_tls_data, *end = word + module->dlpi_phdr[i].p_memsz / sizeof *word;
+        for (; word < end; word++)
+            if (*word == ids->old) *word = ids->new;
+    }
+    return 0;
+}
+
+// The Swift runtime keeps the id of each thread in a thread-local variable, and so does its Mutex: their locks go by it. A copy made
+// by clone goes on with the id of the thread that it is a copy of, cannot give back what it locks once another thread waits for it
+// (the kernel looks at the real id), and that one waits for ever: at a lazy constant, for instance. The variables have no names
+// that could be linked against, so they are found by their value: a word that holds the old id among the few hundred bytes of
+// thread-local data of Swift's libraries. A word of another meaning would have to be equal to the fork server's process id.
+static void renew_thread_ids(int old) {
+    struct renewal ids = {old, (int32_t)syscall(SYS_gettid)};
+    dl_iterate_phdr(renew_in_module, &ids);
+}
+
 // CLONE_PARENT makes the child a child of the fork server's own parent, the user's process. So that process reaps it itself:
 // no status has to be relayed, and none is lost when the server dies.
 //
@@ -91,6 +121,7 @@ pid_t _mp_fork_sibling(void) {
 #endif
         if (tid == NULL || *tid != (int)syscall(SYS_gettid)) return -ENOTSUP;
     }
+    int own = *tid;
     unsigned long flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
 #if defined(__x86_64__)
     long pid = syscall(SYS_clone, flags, 0, NULL, tid, 0);
@@ -100,6 +131,7 @@ pid_t _mp_fork_sibling(void) {
     if (pid < 0) return -errno;
     if (pid == 0) {
         _mp_stamp_forget();
+        renew_thread_ids(own);
         if (list != NULL) syscall(SYS_set_robust_list, list, length);
     }
     return (pid_t)pid;
@@ -222,10 +254,32 @@ int _mp_default_signals(void) {
     return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }
 
-int _mp_block_all_signals(void) {
+int _mp_block_outside_signals(void) {
     sigset_t mask;
     sigfillset(&mask);
+    // A fault while its signal is blocked ends the process at once, past the handler that would print a backtrace. By SIGPROF
+    // that handler stops the other threads.
+    const int faults[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGPROF};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&mask, faults[i]);
     return -pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+enum { SIGNAL_STACK = 64 << 10 };
+
+void *_mp_install_signal_stack(void) {
+    void *base = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (base == MAP_FAILED) return NULL;
+    stack_t stack = {.ss_sp = base, .ss_size = SIGNAL_STACK};
+    if (sigaltstack(&stack, NULL) == 0) return base;
+    munmap(base, SIGNAL_STACK);
+    return NULL;
+}
+
+void _mp_remove_signal_stack(void *base) {
+    if (!base) return;
+    stack_t none = {.ss_flags = SS_DISABLE};
+    sigaltstack(&none, NULL);
+    munmap(base, SIGNAL_STACK);
 }
 
 int _mp_set_limit(int resource, uint64_t soft, uint64_t hard) {
@@ -299,6 +353,8 @@ int _mp_thread_count(void) {
     return count;
 }
 
+
+void _mp_buffer_output_by_line(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
 
 bool _mp_flush_stdio(void) {
     // fflush(NULL) takes the lock of every stream, and a thread that waits for input holds standard input's as long.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -155,6 +156,9 @@ uint64_t _mp_holder_self(void) {
     if (!thread) thread = (atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1) << 1;
     return thread;
 }
+
+// A load, where libc has the kernel keep the number up to date (rseq).
+uint32_t _mp_processor(void) { return (uint32_t)(sched_getcpu() + 1); }
 
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge) {
     // Memory files are not accounted for when they are made: what no machine of this size can ever hold is refused here,

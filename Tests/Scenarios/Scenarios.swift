@@ -27,6 +27,10 @@ enum Scenarios {
         case "terminal": try Terminals.run(method: rest[0], waitingFor: rest[1])
         case "progress": ProgressScenario.run()
         case "shell": Terminals.shell(method: rest[0], waitingFor: rest[1])
+        case "pool-forms": try await PoolPrograms.forms(threads: rest[0] == "threads")
+        case "keep-pool": try await PoolPrograms.keepPool(method: rest[0])
+        case "stream-worker": try await Streams.worker()
+        case "stream-pool": try await Streams.pool(at: rest[0], workers: Int(rest[1])!)
         default:
             say("unknown scenario \(arguments)", to: 2)
             exit(64)

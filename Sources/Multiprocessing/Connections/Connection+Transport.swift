@@ -30,21 +30,31 @@ extension ConnectionEnd {
         admit: (MessageRing.Record) throws -> Void,
         finish: (IncomingMessage) throws -> Value
     ) throws -> Value {
+        var limit = TimeLimit(timeout)
+        return try receive(&limit, into: target, admit: admit, finish: finish)
+    }
+
+    func receive<Value>(
+        _ limit: inout TimeLimit,
+        into target: UnsafeMutableRawBufferPointer? = nil,
+        admit: (MessageRing.Record) throws -> Void,
+        finish: (IncomingMessage) throws -> Value
+    ) throws -> Value {
         let ring = try requireIncoming()
-        let deadline = Deadline(after: timeout)
+        let deadline = limit.deadline
         while true {
             if !ring.isEmpty {
                 let outcome = try Wait.blocking(deadline: deadline, spin: guardSpin) {
                     try attemptReceive(ring, $0, into: target, admit: admit, finish: finish)
                 }
                 // Nil: another receiver kept us from looking. A nil inside: it took the message.
-                guard let taken = outcome else { throw Self.nothingCame(timeout) }
+                guard let taken = outcome else { throw Self.nothingCame(limit.timeout) }
                 if let value = taken { return value }
             }
             switch try awaitArrival(ring, deadline: deadline) {
             case .message: break
             case .gone: throw Self.peerGone
-            case .timedOut: throw Self.nothingCame(timeout)
+            case .timedOut: throw Self.nothingCame(limit.timeout)
             }
         }
     }
@@ -77,7 +87,7 @@ extension ConnectionEnd {
         SharedStateError(.timedOut, "\(what) within \(timeout ?? .zero)")
     }
 
-    private static func nothingCame(_ timeout: Duration?) -> SharedStateError {
+    static func nothingCame(_ timeout: Duration?) -> SharedStateError {
         timedOut("No message came", timeout)
     }
 }

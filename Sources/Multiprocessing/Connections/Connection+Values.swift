@@ -18,12 +18,15 @@ extension Connection {
     ///   thousand descriptors; `cannotTravel`; `outOfResources`. And what the value's `encode(to:)` throws.
     @available(*, noasync, message: "Use the async send: this one blocks the thread")
     public func send<Value: Encodable>(_ value: Value, timeout: Duration? = nil) throws {
-        let isSent = try withUnsafeTemporaryAllocation(byteCount: Self.smallSize, alignment: 16) { room in
-            guard let count = BinaryEncoder.encodeSmall(value, into: room) else { return false }
-            try end.send(UnsafeRawBufferPointer(rebasing: room[..<count]), Envelope(), timeout: timeout)
-            return true
+        if let type = SmallType(Value.self) {
+            let isSent = try withUnsafeTemporaryAllocation(byteCount: Self.smallSize, alignment: 16) { room in
+                guard let count = withUnsafePointer(to: value, { type.encode($0, into: room) }) else { return false }
+                let bytes = UnsafeRawBufferPointer(rebasing: room[..<count])
+                if try !end.sendSmall(bytes) { try end.send(bytes, Envelope(), timeout: timeout) }
+                return true
+            }
+            if isSent { return }
         }
-        if isSent { return }
         var buffer = WireBuffer()
         let envelope = try Self.encode(value, into: &buffer)
         try buffer.withUnsafeBytes { try end.send($0, envelope, timeout: timeout) }
@@ -70,7 +73,12 @@ extension Connection {
     ///   room for the descriptors in it (it is gone). And what the value's `init(from:)` throws.
     @available(*, noasync, message: "Use the async receive: this one blocks the thread")
     public func receive<Value: Decodable>(_ type: Value.Type = Value.self, timeout: Duration? = nil) throws -> Value {
-        try end.receive(timeout: timeout, admit: Self.requireBytes) { try $0.decode(type) }
+        var limit = TimeLimit(timeout)
+        if let small = SmallType(type) {
+            var room = SmallType.Room()
+            if try room.fill({ try end.receiveSmall(small, into: $0, &limit) }) { return room.take(as: type) }
+        }
+        return try end.receive(&limit, admit: Self.requireBytes) { try $0.decode(type) }
     }
 
     /// Receives a value. Suspends until one is there.

@@ -60,7 +60,7 @@ extension ConnectionEnd {
 
     /// The message is taken from here on; wakes senders that wait for room.
     @inline(__always)
-    private func advance(_ ring: MessageRing, _ record: MessageRing.Record) {
+    func advance(_ ring: MessageRing, _ record: MessageRing.Record) {
         if record.descriptorCount > 0 {
             // Before the message is taken: packets of messages that are gone are known by it, also if this process dies here.
             ring.lastTicketTaken.pointee.store(record.ticket, ordering: .releasing)

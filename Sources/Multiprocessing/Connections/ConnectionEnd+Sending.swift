@@ -62,11 +62,18 @@ extension ConnectionEnd {
         if !envelope.attachments.isEmpty {
             guard try pass(envelope.attachments, ticket: record.ticket, ring) else { return try full(ring, head) }
         }
+        try commit(ring, tail)
+        return .done(())
+    }
+
+    /// The message is sent from here on; wakes receivers that sleep. For the holder of the send guard.
+    @inline(__always)
+    func commit(_ ring: MessageRing, _ tail: UInt64) throws {
+        ring.senderProcessor.pointee.store(ThisProcess.processor, ordering: .relaxed)
         ring.tail.pointee.store(tail, ordering: .sequentiallyConsistent)
         chaosStep("send.committed")
         let calls = ring.calls.pointee.load(ordering: .sequentiallyConsistent)
         if MessageRing.isCalled(calls) { try wakeReceivers(ring, calls, tail) }
-        return .done(())
     }
 
     private func hasTicket(_ ring: MessageRing, _ head: UInt64) -> Bool {
@@ -76,13 +83,30 @@ extension ConnectionEnd {
         return sent &- ring.lastTicketTaken.pointee.load(ordering: .acquiring) < Self.mostTickets
     }
 
+    /// After `head` was seen to move, so many short messages are sent without a look at it: looking takes its memory from the cache of
+    /// the receiver, who writes there.
+    private static let unlooked: UInt64 = 15
+
+    /// Where the first message begins, or began lately: there is at least as much room as that says.
+    @inline(__always)
+    func headForSending(_ ring: MessageRing) throws -> UInt64 {
+        let count = ring.sentSinceMove.pointee.load(ordering: .relaxed) &+ 1
+        if Int64(bitPattern: count) <= 0 || count & Self.unlooked != 0 && count.nonzeroBitCount != 1 {
+            ring.sentSinceMove.pointee.store(count, ordering: .relaxed)
+            return ring.headSeen.pointee.load(ordering: .relaxed)
+        }
+        let head = ring.head.pointee.load(ordering: .acquiring)
+        try noticeDeath(ring, head)
+        return head
+    }
+
     /// A receiver that died while it was awake leaves no trace in memory: when messages pile up, look, at the first, second,
     /// fourth, … of them.
     @inline(__always)
     private func noticeDeath(_ ring: MessageRing, _ head: UInt64) throws {
         if ring.headSeen.pointee.load(ordering: .relaxed) != head {
             ring.headSeen.pointee.store(head, ordering: .relaxed)
-            ring.sentSinceMove.pointee.store(0, ordering: .relaxed)
+            ring.sentSinceMove.pointee.store(0 &- Self.unlooked, ordering: .relaxed)
             return
         }
         if head == ring.tail.pointee.load(ordering: .relaxed) { return }

@@ -67,17 +67,34 @@ extension ConnectionEnd {
     /// but does not tell of the death of the other end.
     private static let nap: Duration = .milliseconds(4)
 
+    /// Looks at an empty ring for about the time of a wake-up, if that is worth it; whether a message came.
+    func look(at ring: MessageRing) -> Bool {
+        let tail = UInt32(truncatingIfNeeded: ring.tail.pointee.load(ordering: .acquiring))
+        guard tail == UInt32(truncatingIfNeeded: ring.head.pointee.load(ordering: .acquiring)) else { return true }
+        return spin.sees(
+            FutexWord(lowHalfOf: ring.tail),
+            changeFrom: tail,
+            writtenOn: ring.senderProcessor.pointee.load(ordering: .relaxed)
+        )
+    }
+
     /// Blocks the thread until a message is there or cannot come any more.
-    func awaitArrival(_ ring: MessageRing, deadline: Deadline) throws -> Arrival {
-        var hasSlept = false
+    ///
+    /// - Parameter hasLooked: whether ``look(at:)`` was in vain just now.
+    func awaitArrival(_ ring: MessageRing, deadline: Deadline, hasLooked: Bool = false) throws -> Arrival {
+        var hasLooked = hasLooked
+        var hasNapped = false
         while ring.isEmpty {
             try requireOpen()
             let tail = UInt32(truncatingIfNeeded: ring.tail.pointee.load(ordering: .acquiring))
             let isEmpty = tail == UInt32(truncatingIfNeeded: ring.head.pointee.load(ordering: .acquiring))
-            if !hasSlept, isEmpty, !deadline.hasPassed {
-                hasSlept = true
+            if !hasNapped, isEmpty, !deadline.hasPassed {
+                if !hasLooked {
+                    hasLooked = true
+                    if look(at: ring) { continue }
+                }
+                hasNapped = true
                 let word = FutexWord(lowHalfOf: ring.tail)
-                if spin.sees(word, changeFrom: tail) { continue }
                 ring.naps.pointee.store(1, ordering: .sequentiallyConsistent)
                 chaosStep("receive.napping")
                 if ring.isEmpty { _ = word.wait(while: tail, deadline: deadline.earlier(Self.nap)) }

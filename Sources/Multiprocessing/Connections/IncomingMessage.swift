@@ -25,7 +25,7 @@ struct IncomingMessage {
     func mapped() throws -> JobStorage {
         guard let file = try file() else { return JobStorage(bytes) }
         do throws(Errno) {
-            return JobStorage(try MappedFile(file.descriptor))
+            return JobStorage(try MappedFile(file.descriptor, isPresent: false))
         } catch {
             throw SharedStateError(.outOfResources, "A long message could not be mapped", errno: error)
         }

@@ -47,6 +47,9 @@ struct MessageRing: @unchecked Sendable {
     /// of them.
     func note(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word(40 + 8 * index) }
 
+    /// The processor on which the last sender ran when it committed, from 1; 0 if that is not known.
+    var senderProcessor: UnsafeMutablePointer<Atomic<UInt32>> { half(32) }
+
     /// Up to where messages were taken: written by receivers.
     var head: UnsafeMutablePointer<Atomic<UInt64>> { word(64) }
     /// The number of the last packet that was asked for.
@@ -166,6 +169,12 @@ struct MessageRing: @unchecked Sendable {
 
     private var damaged: SharedStateError {
         SharedStateError(.malformed, "A message in a connection's memory is damaged: it cannot be used any more")
+    }
+
+    /// A record's content where it lies. For the holder of the receive guard; whoever shares the memory may write to it all the same.
+    @inline(__always)
+    func content(of record: Record) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: data + record.place, count: record.length)
     }
 
     /// Copies a record's content out. For the holder of the receive guard.

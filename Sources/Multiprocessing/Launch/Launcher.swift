@@ -16,12 +16,15 @@ struct Launcher {
         MemoryEvents.noteBaseline()
         // What this process printed before a start comes before what the child prints.
         ThisProcess.flushStandardIO()
-        let errors = try ErrorPipe(relays: options.standardError.isRelay)
+        let pipes = RelayPipes(
+            output: try RelayPipe(relays: options.standardOutput.isRelay),
+            errors: try RelayPipe(relays: options.standardError.isRelay)
+        )
         let (pid, channel): (Int32, SharedDescriptor)
         switch work.form {
-        case .encoded(let job) where method == .spawn: (pid, channel) = try launchBySpawn(job, errors)
-        case .encoded(let job): (pid, channel) = try launchByForkServer(job, errors)
-        case .here(let body): (pid, channel) = try launchByFork(body, errors)
+        case .encoded(let job) where method == .spawn: (pid, channel) = try launchBySpawn(job, pipes)
+        case .encoded(let job): (pid, channel) = try launchByForkServer(job, pipes)
+        case .here(let body): (pid, channel) = try launchByFork(body, pipes)
         }
         let record = ProcessRecord(
             name: name,
@@ -31,7 +34,16 @@ struct Launcher {
             terminationGrace: options.terminationGrace,
             startedAt: startedAt,
             channel: channel,
-            errors: ErrorRelay(pipe: errors.takeReading(), passesOn: true)
+            errors: StreamRelay(
+                pipe: pipes.errors.takeReading(),
+                to: options.standardError.destination,
+                keepsTail: true
+            ),
+            output: StreamRelay(
+                pipe: pipes.output.takeReading(),
+                to: options.standardOutput.destination,
+                keepsTail: false
+            )
         )
         do {
             try Runtime.current.monitor.add(record)
@@ -47,14 +59,14 @@ struct Launcher {
 
     // MARK: The methods
 
-    private func launchByForkServer(_ job: JobBytes, _ errors: ErrorPipe) throws -> (Int32, SharedDescriptor) {
+    private func launchByForkServer(_ job: JobBytes, _ pipes: RelayPipes) throws -> (Int32, SharedDescriptor) {
         let server = Runtime.current.forkServer
         // A process that was kept ready may have died meanwhile: then the next one is taken.
         for _ in 0..<(ForkServer.maximumSpares + 8) {
             let ready = try server.take()
             let channel = SharedDescriptor(Descriptor(owning: ready.channel))
             do throws(SendFailure) {
-                try send(job, over: channel.descriptor, errors, hasCurrentEnvironment: ready.environmentIsCurrent)
+                try send(job, over: channel.descriptor, pipes, hasCurrentEnvironment: ready.environmentIsCurrent)
                 return (ready.pid, channel)
             } catch {
                 Runtime.current.monitor.reapLater(ready.pid)
@@ -64,7 +76,7 @@ struct Launcher {
         throw ProcessError(.startFailed, "Processes kept ready for \(name) died one after the other")
     }
 
-    private func launchBySpawn(_ job: JobBytes, _ errors: ErrorPipe) throws -> (Int32, SharedDescriptor) {
+    private func launchBySpawn(_ job: JobBytes, _ pipes: RelayPipes) throws -> (Int32, SharedDescriptor) {
         let pid: Int32
         let channel: SharedDescriptor
         do throws(Errno) {
@@ -83,7 +95,7 @@ struct Launcher {
             throw Reexecution.failure("\(name) could not be executed", error, executable: options.executable?.string)
         }
         do throws(SendFailure) {
-            try send(job, over: channel.descriptor, errors, hasCurrentEnvironment: true)
+            try send(job, over: channel.descriptor, pipes, hasCurrentEnvironment: true)
         } catch {
             try? ChildControl.signal(pid, SignalNumber.kill)
             Runtime.current.monitor.reapLater(pid)
@@ -94,9 +106,9 @@ struct Launcher {
 
     private func launchByFork<Success: Sendable>(
         _ body: @escaping @Sendable () throws -> Success,
-        _ errors: ErrorPipe
+        _ pipes: RelayPipes
     ) throws -> (Int32, SharedDescriptor) {
-        let (plan, attachments) = try makePlan(errors, hasCurrentEnvironment: true)
+        let (plan, attachments) = try makePlan(pipes, hasCurrentEnvironment: true)
         do throws(Errno) {
             let lifeline = try Runtime.current.lifelineNumber()
             let ends = try Descriptor.socketPairNumbers()
@@ -130,11 +142,11 @@ struct Launcher {
     private func send(
         _ job: JobBytes,
         over channel: borrowing Descriptor,
-        _ errors: ErrorPipe,
+        _ pipes: RelayPipes,
         hasCurrentEnvironment: Bool
     ) throws(SendFailure) {
         do {
-            let (plan, attachments) = try makePlan(errors, hasCurrentEnvironment: hasCurrentEnvironment)
+            let (plan, attachments) = try makePlan(pipes, hasCurrentEnvironment: hasCurrentEnvironment)
             // The working directory is entered by descriptor, even if it was renamed or removed.
             let directory = try Descriptor.currentDirectory()
             var all = attachments
@@ -151,7 +163,7 @@ struct Launcher {
     }
 
     private func makePlan(
-        _ errors: ErrorPipe,
+        _ pipes: RelayPipes,
         hasCurrentEnvironment: Bool
     ) throws -> (LaunchPlan, LaunchPacket.Attachments) {
         let current = CurrentProcess.value
@@ -162,7 +174,7 @@ struct Launcher {
                 switch stream.kind {
                 case .inherit: CInt(index)
                 case .null: nil
-                case .capture: errors.writing
+                case .capture, .lines: index == 1 ? pipes.output.writing : pipes.errors.writing
                 case .descriptor(let number): number
                 }
             if let number, Descriptor.isOpen(number) {
@@ -203,8 +215,14 @@ struct Launcher {
     }
 }
 
-/// The pipe by which a child's standard error is relayed; nothing if it is not.
-final class ErrorPipe {
+/// The pipes by which a child's standard output and error are relayed.
+struct RelayPipes {
+    let output: RelayPipe
+    let errors: RelayPipe
+}
+
+/// The pipe by which a child's stream is relayed; nothing if it is not.
+final class RelayPipe {
     private var reading: CInt = -1
     let writing: CInt?
 
@@ -220,7 +238,7 @@ final class ErrorPipe {
             try end.setNonblocking()
             _ = end.release()
         } catch {
-            throw ProcessError(.startFailed, "No pipe could be made for standard error", errno: error)
+            throw ProcessError(.startFailed, "No pipe could be made for a standard stream", errno: error)
         }
     }
 
@@ -239,6 +257,17 @@ final class ErrorPipe {
 
 extension ProcessOptions.Stream {
     var isRelay: Bool {
-        if case .capture = kind { true } else { false }
+        switch kind {
+        case .capture, .lines: true
+        case .inherit, .null, .descriptor: false
+        }
+    }
+
+    /// Where what is relayed goes.
+    var destination: StreamRelay.Destination {
+        switch kind {
+        case .lines(let receiver): receiver.map { .lines(LineSplitter($0)) } ?? .nowhere
+        case .inherit, .null, .descriptor, .capture: .standardError
+        }
     }
 }

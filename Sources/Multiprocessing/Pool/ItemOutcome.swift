@@ -19,8 +19,7 @@ extension PoolResults {
 }
 
 /// The values and errors of an `imap`; each iteration runs the function anew.
-public struct PoolOutcomes<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable
-where Items.Element: Codable & Sendable {
+public struct PoolOutcomes<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable {
     let results: PoolResults<Items, Value>
 
     /// Takes the outcomes out, one after the other.

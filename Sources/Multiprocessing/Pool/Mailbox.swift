@@ -15,7 +15,8 @@ final class Mailbox<Element: Sendable>: Sendable {
 
     private let state = Mutex(State())
     private let bell = FutexCell()
-    private let spin = AdaptiveSpin()
+    /// What comes here comes from a worker, through the thread that reads what it sends: both have to run.
+    private let spin = AdaptiveSpin(partners: 3)
 
     /// Puts a value in and wakes whoever waits for it. No system call if nobody sleeps.
     func put(_ element: Element) {

@@ -17,7 +17,8 @@ final class OneShot<Value: Sendable>: Sendable {
     private let state = Mutex(State())
     /// Rung once there is a value.
     private let bell = FutexCell()
-    private let spin = AdaptiveSpin()
+    /// What comes here comes from a worker, through the thread that reads what it sends: both have to run.
+    private let spin = AdaptiveSpin(partners: 3)
 
     /// The value, if it is there.
     var value: Value? { state.withLock { $0.value } }

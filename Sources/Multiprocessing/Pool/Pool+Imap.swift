@@ -32,7 +32,14 @@ extension Pool {
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
         let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
         let function = try ChunkFunction.make(transform, settings)
-        return PoolResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+        return PoolResults(
+            pool: self,
+            items: items,
+            isOrdered: ordered,
+            settings: settings,
+            function: function,
+            encode: { (items) throws(ClosureError) in try Job.encodeArguments(items) }
+        )
     }
 
     /// The same with an asynchronous `transform`.
@@ -49,13 +56,19 @@ extension Pool {
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
         let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
         let function = try ChunkFunction.make(transform, settings)
-        return PoolResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+        return PoolResults(
+            pool: self,
+            items: items,
+            isOrdered: ordered,
+            settings: settings,
+            function: function,
+            encode: { (items) throws(ClosureError) in try Job.encodeArguments(items) }
+        )
     }
 }
 
 /// The values of an ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:retries:fileID:line:_:)``; each iteration runs the function anew.
-public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable
-where Items.Element: Codable & Sendable {
+public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable {
     public typealias Element = Value
 
     let pool: Pool
@@ -63,6 +76,8 @@ where Items.Element: Codable & Sendable {
     let isOrdered: Bool
     let settings: MapSettings
     let function: EncodedPieces
+    /// Items may be tuples, which are encoded in a way of their own.
+    let encode: @Sendable ([Items.Element]) throws(ClosureError) -> EncodedPieces
 
     /// Takes the values out, one after the other.
     public struct AsyncIterator: AsyncIteratorProtocol {
@@ -84,6 +99,13 @@ where Items.Element: Codable & Sendable {
     }
 
     func makeCursor() -> ResultCursor<ChunkStream<Items.Element, Value>> {
-        ResultCursor(pool.stream(items, settings, function), isOrdered: isOrdered)
+        let stream = ChunkStream<Items.Element, Value>(
+            pool,
+            items,
+            settings: settings,
+            function: function,
+            encode: encode
+        )
+        return ResultCursor(stream, isOrdered: isOrdered)
     }
 }

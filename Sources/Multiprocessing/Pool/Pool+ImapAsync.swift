@@ -30,6 +30,23 @@ extension Pool {
         let function = try ChunkFunction.make(transform, settings)
         return PoolAsyncResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
     }
+
+    /// The same with an asynchronous `transform`.
+    public func imap<Items: AsyncSequence & Sendable, Value: Codable & Sendable>(
+        _ items: Items,
+        ordered: Bool = true,
+        chunkSize: Int? = nil,
+        lookAhead: Int? = nil,
+        timeout: Duration? = nil,
+        retries: Int = 0,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
+    ) throws -> PoolAsyncResults<Items, Value> where Items.Element: Codable & Sendable {
+        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let function = try ChunkFunction.make(transform, settings)
+        return PoolAsyncResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
+    }
 }
 
 /// The values of an `imap` over an asynchronous sequence; each iteration reads it anew.

@@ -60,31 +60,6 @@ extension Pool {
         return try all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
     }
 
-    /// Calls `transform` with each tuple's elements as its arguments; otherwise as `map`. Suspends.
-    ///
-    ///     let sums = try await pool.starMap(zip(left, right)) { $0 + $1 }
-    ///
-    /// Python: `Pool.starmap`, and `map` of several iterables.
-    public func starMap<Tuples: Sequence, each Argument: Codable & Sendable, Value: Codable & Sendable>(
-        _ tuples: Tuples,
-        chunkSize: Int? = nil,
-        timeout: Duration? = nil,
-        retries: Int = 0,
-        fileID: StaticString = #fileID,
-        line: UInt = #line,
-        _ transform: @escaping @Sendable (repeat each Argument) throws -> Value
-    ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
-        let function = try travelling { () throws(ClosureError) in
-            try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
-        }
-        let stream = ChunkStream<Tuples.Element, Value>(self, tuples, settings: settings, function: function) {
-            (tuples) throws(ClosureError) in
-            try Job.encodeTuples(tuples) { (tuple: Tuples.Element) -> (repeat each Argument) in tuple }
-        }
-        return try await all(of: stream)
-    }
-
     func stream<Items: Sequence, Value: Codable & Sendable>(
         _ items: Items,
         _ settings: MapSettings,
@@ -95,13 +70,13 @@ extension Pool {
         }
     }
 
-    private func all<Item, Value>(of stream: ChunkStream<Item, Value>) async throws -> [Value] {
+    func all<Item, Value>(of stream: ChunkStream<Item, Value>) async throws -> [Value] {
         var results = AllResults<Value>()
         while let settled = try await stream.next() { try results.add(settled) }
         return results.inOrder
     }
 
-    private func all<Item, Value>(of stream: ChunkStream<Item, Value>) throws -> [Value] {
+    func all<Item, Value>(of stream: ChunkStream<Item, Value>) throws -> [Value] {
         var results = AllResults<Value>()
         while let settled = try stream.next() { try results.add(settled) }
         return results.inOrder

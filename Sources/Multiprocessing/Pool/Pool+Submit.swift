@@ -42,24 +42,27 @@ extension Pool {
         return try task(function, timeout, memoryLimit, retries, "\(fileID):\(line)")
     }
 
-    private func task<Value: Sendable>(
+    /// - Parameter shared: the value that the task uses.
+    func task<Value: Sendable>(
         _ function: EncodedPieces,
         _ timeout: Duration?,
         _ memoryLimit: Int?,
         _ retries: Int,
-        _ place: String
+        _ place: String,
+        using shared: (any KeptByWorkers)? = nil
     ) throws -> PoolTask<Value> {
         if let memoryLimit, memoryLimit < 1 {
             throw PoolError(.invalidArgument, "A task cannot do with \(memoryLimit) bytes")
         }
         return try PoolTask(
             core: core,
-            function: 0,
+            function: shared.map { -$0.number } ?? 0,
             content: TravellingBytes(function),
             timeout: timeout,
             memoryLimit: memoryLimit ?? options.memoryPerTask,
             retries: retries,
-            name: "the task at \(place)"
+            name: "the task at \(place)",
+            keeping: shared
         )
     }
 

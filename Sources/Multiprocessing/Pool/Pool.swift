@@ -9,48 +9,81 @@ internal import MultiprocessingWire
 ///     }
 ///
 /// A worker that dies fails the task that it was running and no other: that one throws ``ProcessCrash``, the worker is
-/// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool.
+/// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool. Without
+/// `retries` a task begins once at most; so does each item of a map whose `chunkSize` is 1.
 ///
-/// A pool that is dropped is terminated, unless it was closed: then its tasks are still done.
+/// A pool that is dropped is terminated, unless it was closed: then its tasks are still done. Tasks that are lost that way are
+/// counted in a line on standard error.
 ///
 /// Python: `multiprocessing.Pool`, `concurrent.futures.ProcessPoolExecutor`.
-public final class Pool: Sendable {
+public class Pool: @unchecked Sendable {
+    // Unchecked: the one subclass, StatefulPool, is this module's own and stores nothing; what is stored here is constant.
     let core: PoolCore
     let options: PoolOptions
+    private let claim: PoolBudget.Claim?
 
     /// Makes a pool and starts its workers; does not wait for them to come up.
     ///
     /// - Parameters:
-    ///   - processes: how many workers; nil is ``availableProcessorCount``.
+    ///   - processes: how many workers; nil is ``availableProcessorCount``. Inside a worker of another pool, nil is this worker's
+    ///     share of the processors that the workers of that one do not take, less what other pools of the worker have; at least 1.
+    ///     So pools in the workers of pools do not multiply.
     ///   - initializer: runs in each worker before its first task. If it throws, crashes or does not return in one worker after the
     ///     other, the pool gives up and its tasks throw ``PoolError/Code/workersFail``: see ``RestartBudget``.
-    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent).
-    public init(
+    /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the initialiser captures what cannot be sent); for workers
+    ///   that come over sockets also ``StreamError`` (`invalidArgument`, `addressInUse`, `outOfResources`).
+    public convenience init(
         processes: Int? = nil,
         options: PoolOptions = PoolOptions(),
         fileID: StaticString = #fileID,
         line: UInt = #line,
         initializer: @escaping @Sendable () throws -> Void = {}
     ) throws {
-        let count = processes ?? availableProcessorCount
+        try self.init(processes, options, EmptyContext.setup(initializer), fileID, line)
+    }
+
+    /// Makes a pool with an asynchronous initialiser; otherwise as with a synchronous one.
+    public convenience init(
+        processes: Int? = nil,
+        options: PoolOptions = PoolOptions(),
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
+        initializer: @escaping @Sendable @concurrent () async throws -> Void
+    ) throws {
+        try self.init(processes, options, EmptyContext.setup(asynchronous: initializer), fileID, line)
+    }
+
+    /// - Parameter setup: runs in each worker before its first task.
+    init(
+        _ processes: Int?,
+        _ options: PoolOptions,
+        _ setup: @escaping WorkerSetup,
+        _ fileID: StaticString,
+        _ line: UInt
+    ) throws {
+        let count = processes ?? PoolBudget.standard
         guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
         if let most = options.tasksPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most) tasks")
         }
-        if options.backend == .processes, options.process.startMethod ?? .default == .fork {
+        if options.backend != .threads, options.process.startMethod ?? .default == .fork {
             throw PoolError(
                 .invalidArgument,
-                "Workers run Swift tasks, which a process copied by .fork cannot: use .forkServer or .spawn"
+                "Workers cannot be copies by .fork: the pool has threads of its own, whose locks a copy would hold for ever, "
+                    + "and Swift tasks do not run in one. Use .forkServer or .spawn"
             )
         }
         try travelling { () throws(ClosureError) in
-            try Job.encode(initializer, fileID: "\(fileID)", line: Int(line))
+            try Job.encode(setup, fileID: "\(fileID)", line: Int(line))
         }
         if let most = options.memoryPerWorker, most < 1 {
             throw PoolError(.invalidArgument, "A worker cannot do with \(most) bytes")
         }
         if let most = options.timePerWorker, most <= .zero {
             throw PoolError(.invalidArgument, "A worker cannot be replaced after \(most)")
+        }
+        if options.exitTimeout <= .zero {
+            throw PoolError(.invalidArgument, "An exit hook cannot be done within \(options.exitTimeout)")
         }
         if let most = options.memoryPerTask, most < 1 {
             throw PoolError(.invalidArgument, "A task cannot do with \(most) bytes")
@@ -72,14 +105,24 @@ public final class Pool: Sendable {
         )
         core = PoolCore(
             configuration,
-            transport: options.transport(initializer, fileID, line),
+            transport: try options.transport(setup, workers: count, fileID, line),
             options: options
         )
+        claim = options.backend == .processes ? PoolBudget.Claim(count) : nil
+        if let drain = options.drain { try core.drain(on: drain) }
+        _ = core.end.observe { [claim] _ in claim?.resize(to: 0) }
         core.begin()
     }
 
     deinit {
-        if core.isOpen { core.terminate() }
+        guard core.isOpen else { return }
+        let lost = core.unresolvedCount
+        core.terminate()
+        guard lost > 0 else { return }
+        // Whoever waits for one of them gets an error; perhaps nobody does.
+        var text =
+            "\(options.name) was dropped with \(lost) tasks that are not done, which are terminated: close it before, or use withPool\n"
+        text.withUTF8 { StandardError.write(UnsafeRawBufferPointer($0)) }
     }
 
     // MARK: Looking
@@ -90,7 +133,9 @@ public final class Pool: Sendable {
     public var unresolvedCount: Int { core.unresolvedCount }
     /// What the workers are about at this moment. Reads a small file of the system's for each.
     public var snapshot: PoolSnapshot { core.snapshot }
-    /// The process ids of the workers that are up.
+    /// What went wrong with exit hooks so far, the newest hundred; see ``StatefulPool``. Complete once the pool has ended.
+    public var exitFailures: [PoolExitFailure] { core.exitFailures }
+    /// The process ids of the workers that are up and were started on this machine.
     public var processIdentifiers: [Int32] { core.processIdentifiers }
 
     // MARK: Ending
@@ -109,6 +154,7 @@ public final class Pool: Sendable {
     /// - Throws: ``PoolError`` (`invalidArgument`).
     public func resize(to count: Int) throws {
         guard count > 0 else { throw PoolError(.invalidArgument, "A pool cannot have \(count) processes") }
+        claim?.resize(to: count)
         core.resize(to: count)
     }
 
@@ -167,6 +213,27 @@ public func withPool<Result>(
     _ body: (Pool) async throws -> Result
 ) async throws -> Result {
     let pool = try Pool(processes: processes, options: options, fileID: fileID, line: line, initializer: initializer)
+    return try await ending(pool, after: body)
+}
+
+/// Makes a pool with an asynchronous initialiser, hands it to `body`, and ends it; otherwise as with a synchronous one.
+public func withPool<Result>(
+    processes: Int? = nil,
+    options: PoolOptions = PoolOptions(),
+    fileID: StaticString = #fileID,
+    line: UInt = #line,
+    initializer: @escaping @Sendable @concurrent () async throws -> Void,
+    _ body: (Pool) async throws -> Result
+) async throws -> Result {
+    let pool = try Pool(processes: processes, options: options, fileID: fileID, line: line, initializer: initializer)
+    return try await ending(pool, after: body)
+}
+
+/// Runs `body` and ends the pool, as `withPool` promises.
+func ending<SomePool: Pool, Result>(
+    _ pool: SomePool,
+    after body: (SomePool) async throws -> Result
+) async throws -> Result {
     let result: Result
     do {
         result = try await body(pool)
@@ -176,6 +243,8 @@ public func withPool<Result>(
         _ = await pool.drain(within: .zero)
         throw error
     }
+    // Nobody has the pool any more, to ask it.
+    if let failure = pool.exitFailures.first { throw failure }
     return result
 }
 

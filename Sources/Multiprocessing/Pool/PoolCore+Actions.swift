@@ -4,45 +4,45 @@ internal import Synchronization
 
 extension PoolCore {
     func update(_ change: (inout State) -> [PoolScheduler.Action]) {
-        state.withLock { state in
-            let actions = change(&state)
-            state.line += actions.map(Step.action)
-        }
-        carryOut()
+        carryOut { state in state.line += change(&state).map(Step.action) }
     }
 
-    /// Carries out what is in line, unless somebody is at it, who will then do this as well.
-    func carryOut() {
-        let isMine = state.withLock { state in
-            guard !state.isCarryingOut, !state.line.isEmpty else { return false }
+    /// Carries out what is in line after a change, unless somebody is at it, who will then do this as well.
+    ///
+    /// The lock is taken twice for all of it, because threads that come for it at once cost each other more than what is done under it.
+    func carryOut<R: Sendable>(after change: (inout State) throws -> R) rethrows -> R {
+        var (result, steps) = try state.withLock { state in
+            let result = try change(&state)
+            guard !state.isCarryingOut, !state.line.isEmpty else { return (result, [() -> Void]()) }
             state.isCarryingOut = true
-            return true
+            return (result, nextSteps(&state))
         }
-        guard isMine else { return }
-        while let step = nextStep() { step() }
+        while !steps.isEmpty {
+            for step in steps { step() }
+            steps = state.withLock { nextSteps(&$0) }
+        }
+        return result
     }
 
-    /// What the next action comes to; nil when there is none, and then the role is given up.
-    func nextStep() -> (() -> Void)? {
-        state.withLock { state in
-            guard !state.line.isEmpty else {
-                state.isCarryingOut = false
-                return nil
-            }
-            switch state.line.removeFirst() {
+    /// What the next actions come to; none when there are none, and then the role is given up.
+    ///
+    /// A start ends them: what comes behind it may be about the worker that it makes known.
+    private func nextSteps(_ state: inout State) -> [() -> Void] {
+        var steps: [() -> Void] = []
+        while let next = state.line.popFirst() {
+            switch next {
             case .action(let action):
-                guard !observers.isEmpty, let kind = observation(of: action, &state) else {
-                    return step(action, &state)
+                if !observers.isEmpty, let kind = observation(of: action, &state) {
+                    steps.append(telling(kind, state))
                 }
-                let (tell, step) = (telling(kind, state), step(action, &state))
-                return {
-                    tell()
-                    step()
-                }
-            case .event(let kind): return telling(kind, state)
-            case .forget(let function): return forget(function, &state)
+                steps.append(step(action, &state))
+                if case .start = action { return steps }
+            case .forget(let function): steps.append(forget(function, &state))
+            case .event(let kind): steps.append(telling(kind, state))
             }
         }
+        if steps.isEmpty { state.isCarryingOut = false }
+        return steps
     }
 
     func forget(_ function: Int, _ state: inout State) -> () -> Void {
@@ -87,7 +87,14 @@ extension PoolCore {
         case .gaveUp:
             return {}
         case .ended:
-            return { [self] in end.set(()) }
+            let drain = state.drain
+            return { [self] in
+                transport.finish { [end] in
+                    end.set(())
+                    // Signals are the program's own again. One that drains the pool sees that it has ended before it sees this.
+                    drain?.cancel()
+                }
+            }
         }
     }
 
@@ -99,7 +106,7 @@ extension PoolCore {
             // It may have ended by now.
             guard state.scheduler.knows(worker) else { return }
             state.workers[worker] = WorkerState(link: link, name: name)
-            if state.scheduler.isStarting(worker) { startSetupTimer(worker, &state) }
+            if state.scheduler.isStarting(worker), !link.isAwaited { startSetupTimer(worker, &state) }
         }
     }
 
@@ -116,10 +123,9 @@ extension PoolCore {
     func send(_ task: Int, to worker: Int, _ state: inout State) -> () -> Void {
         guard let work = state.work[task], let link = state.workers[worker]?.link else { return {} }
         var messages: [PoolMessage] = []
-        if work.function != 0, state.workers[worker]!.functions.insert(work.function).inserted,
-            let function = state.functions[work.function]
-        {
-            messages.append(PoolMessage(kind: .function, number: work.function, content: function))
+        let kept = abs(work.function)
+        if kept != 0, state.workers[worker]!.functions.insert(kept).inserted, let function = state.functions[kept] {
+            messages.append(PoolMessage(kind: .function, number: kept, content: function))
         }
         messages.append(PoolMessage(kind: .run, task: task, number: work.function, content: work.content))
         watchFront(of: worker, &state)

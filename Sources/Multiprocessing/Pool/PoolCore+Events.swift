@@ -8,26 +8,36 @@ extension PoolCore {
     func handle(_ event: WorkerEvent, from worker: Int) {
         switch event {
         case .message(let message): handle(message, from: worker)
-        case .ended(let error):
-            update { state in
-                if let error {
-                    state.endings[worker] = error
-                    // One that was killed says nothing about why those fail that were not.
-                    if !state.scheduler.isDying(worker) { state.lastFailure = error }
-                }
-                noteEnded(worker, error, &state)
-                // Before anything else: what it had begun is what it died of.
-                let begun = noteBegun(by: worker, &state)
-                state.workers[worker]?.cancelTimers()
-                state.workers[worker] = nil
-                let actions = begun + state.scheduler.workerEnded(worker, at: ContinuousClock.now - start)
-                // Kept for the task that it died of, if there is one.
-                let isBlamed = actions.contains { action in
-                    if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
-                }
-                if !isBlamed { state.endings[worker] = nil }
-                return actions
+        case .came:
+            state.withLock { state in
+                if state.scheduler.isStarting(worker), state.workers[worker] != nil { startSetupTimer(worker, &state) }
             }
+        case .ended(let error): workerEnded(worker, error, isFailure: true)
+        case .left(let error): workerEnded(worker, error, isFailure: false)
+        }
+    }
+
+    private func workerEnded(_ worker: Int, _ error: (any Error)?, isFailure: Bool) {
+        update { state in
+            if let error {
+                state.endings[worker] = error
+                // One that was killed says nothing about why those fail that were not.
+                if !state.scheduler.isDying(worker) { state.lastFailure = error }
+            }
+            noteEnded(worker, error, &state)
+            // Before anything else: what it had begun is what it died of.
+            let begun = noteBegun(by: worker, &state)
+            state.workers[worker]?.cancelTimers()
+            let gone = state.workers.removeValue(forKey: worker)
+            if let gone, gone.isLeaving, let error { noteExit(of: gone, error, &state) }
+            let time = ContinuousClock.now - start
+            let actions = begun + state.scheduler.workerEnded(worker, at: time, isFailure: isFailure)
+            // Kept for the task that it died of, if there is one.
+            let isBlamed = actions.contains { action in
+                if case .resolve(_, .crashed(worker, _)) = action { true } else { false }
+            }
+            if !isBlamed { state.endings[worker] = nil }
+            return actions
         }
     }
 
@@ -43,7 +53,6 @@ extension PoolCore {
             update { state in
                 let actions = state.scheduler.taskBegan(message.task, by: worker)
                 startTimer(message.task, worker, &state)
-                watchMemory(message.task, worker, &state)
                 return actions
             }
         case .recalled:
@@ -71,8 +80,24 @@ extension PoolCore {
         case .setupFailed:
             let error = message.content.map { decodeError($0, "\(name)'s initialiser") }
             state.withLock { $0.lastFailure = error }
+        case .leaving:
+            state.withLock { state in
+                state.workers[worker]?.isLeaving = true
+                watchExit(of: worker, &state)
+            }
+        case .exitFailed:
+            let error = message.content.map { decodeError($0, "an exit hook of \(name)") }
+            state.withLock { state in
+                guard let error, let gone = state.workers[worker] else { return }
+                noteExit(of: gone, error, &state)
+            }
         case .function, .forget, .run, .recall, .cancel, .stop: break
         }
+    }
+
+    func noteExit(of worker: WorkerState, _ error: any Error, _ state: inout State) {
+        if state.exitFailures.count == 100 { state.exitFailures.removeFirst() }
+        state.exitFailures.append(PoolExitFailure(worker: worker.name, error: error))
     }
 
     /// Takes note of the task that a worker has begun, and of how far it is with its items, where it tells by other means than messages.

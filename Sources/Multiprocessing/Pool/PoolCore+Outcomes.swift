@@ -10,6 +10,11 @@ extension PoolCore {
             crash.attempts = deaths
             return crash
         }
+        if var lost = error as? WorkerLost {
+            lost.task = task
+            lost.attempts = deaths
+            return lost
+        }
         if var left = error as? ProcessError {
             left.message = "In \(task): \(left.message)"
             return left

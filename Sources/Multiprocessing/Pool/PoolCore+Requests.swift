@@ -23,6 +23,8 @@ extension PoolCore {
     }
     var unresolvedCount: Int { state.withLock { $0.scheduler.unresolvedCount } }
 
+    var exitFailures: [PoolExitFailure] { state.withLock { $0.exitFailures } }
+
     /// Whether a worker has begun the task.
     func hasBegun(_ task: Int) -> Bool {
         state.withLock { state in
@@ -79,19 +81,18 @@ extension PoolCore {
     }
 
     func forget(function: Int) {
-        state.withLock { state in
+        carryOut { state in
             state.functions[function] = nil
             // Behind whatever sends it.
             state.line.append(.forget(function: function))
         }
-        carryOut()
     }
 
     /// Takes a task on; its number.
     ///
     /// - Throws: ``PoolError`` (`closed`, `workersFail`).
     func submit(_ work: Work) throws -> Int {
-        let id: Int = try state.withLock { state in
+        try carryOut { state in
             let id = state.nextTask
             var actions: [PoolScheduler.Action] = []
             guard state.scheduler.submit(id, retries: work.retries, &actions) else {
@@ -105,8 +106,6 @@ extension PoolCore {
             state.line += actions.map(Step.action)
             return id
         }
-        carryOut()
-        return id
     }
 
     func cancel(_ task: Int) {

@@ -33,6 +33,16 @@ extension PoolCore {
         }
     }
 
+    /// A worker ends its exit hook by itself, unless it is stopped or sick.
+    func watchExit(of worker: Int, _ state: inout State) {
+        guard let link = state.workers[worker]?.link else { return }
+        state.workers[worker]?.timer?.cancel()
+        state.workers[worker]?.timer = Task.detached { [exitTimeout] in
+            try? await Task.sleep(for: min(exitTimeout, .seconds(1_000_000)) + .seconds(2))
+            if !Task.isCancelled { link.kill() }
+        }
+    }
+
     /// Ends a worker whose initialiser does not return.
     func startSetupTimer(_ worker: Int, _ state: inout State) {
         guard let limit = initializerTimeout else { return }
@@ -56,7 +66,6 @@ extension PoolCore {
         guard let limit = state.work[task]?.memoryLimit ?? memoryPerTask,
             let pid = state.workers[worker]?.link.processIdentifier
         else { return }
-        state.workers[worker]?.memoryWatch?.cancel()
         state.workers[worker]?.memoryWatch = Task.detached { [weak self] in
             while true {
                 try? await Task.sleep(for: Self.memoryInterval)
@@ -64,24 +73,30 @@ extension PoolCore {
                 guard usage.residentMemory > limit else { continue }
                 self.update { state in
                     let begun = self.noteBegun(by: worker, &state)
-                    guard state.scheduler.task(of: worker) == task else { return begun }
+                    // Perhaps it has not begun; or the worker is being ended for it.
+                    guard state.scheduler.task(of: worker) == task, state.work[task] != nil,
+                        state.workers[worker]?.link.condemn(for: task) == true
+                    else { return begun }
                     state.excesses[task] = usage.residentMemory
                     return begun + state.scheduler.outgrow(task, by: worker)
                 }
-                return
             }
         }
     }
 
     /// Ends the worker of a task that does not end by itself within the grace.
     func insist(on task: Int, from worker: Int) {
-        guard grace > .zero else {
-            update { $0.scheduler.insist(on: task, from: worker) }
-            return
+        let insist: @Sendable (inout State) -> [PoolScheduler.Action] = { state in
+            guard state.scheduler.task(of: worker) == task, state.workers[worker]?.link.condemn(for: task) == true
+            else {
+                return []
+            }
+            return state.scheduler.insist(on: task, from: worker)
         }
+        guard grace > .zero else { return update(insist) }
         Task.detached { [weak self, grace] in
             try? await Task.sleep(for: grace)
-            self?.update { $0.scheduler.insist(on: task, from: worker) }
+            self?.update(insist)
         }
     }
 }

@@ -11,7 +11,8 @@ internal import Synchronization
 final class PoolCore: Sendable {
     /// What a task needs to be sent, and who waits for it.
     struct Work: Sendable {
-        /// The function's number, or zero if `content` is a function without arguments.
+        /// The function's number, or zero if `content` is a function without arguments; below zero, it is one that uses the value
+        /// that is kept under the opposite number.
         var function: Int
         var content: TravellingBytes
         /// What it may take from the moment it begins.
@@ -89,6 +90,8 @@ final class PoolCore: Sendable {
         var functions: Set<Int> = []
         /// Ends what takes too long: the start, or the task that it runs or is to run.
         var timer: Task<Void, Never>?
+        /// Whether its exit hook runs.
+        var isLeaving = false
         /// Looks at the memory that its task uses.
         var memoryWatch: Task<Void, Never>?
 
@@ -109,6 +112,9 @@ final class PoolCore: Sendable {
         var results: [Int: Outcome] = [:]
         /// How much memory tasks used that used too much.
         var excesses: [Int: Int] = [:]
+        /// What waits for signals; and the tasks that were not done when the time to drain was over.
+        var drain: Task<Void, Never>?
+        var undrained: [String] = []
         /// Workers that are to be started after a while.
         var delayed: Set<Int> = []
         /// How far workers were in tasks over many items that they did not finish.
@@ -123,6 +129,7 @@ final class PoolCore: Sendable {
         /// Only if there are observers: when tasks were submitted, and how many workers ended that no other has replaced.
         var times: [Int: TaskTimes] = [:]
         var replaceable = 0
+        var exitFailures: [PoolExitFailure] = []
     }
 
     let state: Mutex<State>
@@ -130,6 +137,7 @@ final class PoolCore: Sendable {
     let name: String
     /// What a task that is to end has to do so by itself.
     let grace: Duration
+    let exitTimeout: Duration
     /// When workers are replaced: bytes of resident memory, and time.
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
     let memoryPerTask: Int?
@@ -141,6 +149,7 @@ final class PoolCore: Sendable {
 
     init(_ configuration: PoolScheduler.Configuration, transport: any WorkerTransport, options: PoolOptions) {
         grace = options.grace
+        exitTimeout = options.exitTimeout
         name = options.name
         observers = options.observers
         memoryPerTask = options.memoryPerTask
@@ -148,5 +157,9 @@ final class PoolCore: Sendable {
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)
         state = Mutex(State(scheduler: PoolScheduler(configuration)))
         self.transport = transport
+    }
+
+    deinit {
+        state.withLock { $0.drain }?.cancel()
     }
 }

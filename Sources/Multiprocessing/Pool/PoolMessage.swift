@@ -4,11 +4,12 @@ internal import MultiprocessingWire
 struct PoolMessage: Codable, Sendable {
     enum Kind: UInt8, Codable {
         // To a worker.
-        /// Keep a function under a number.
+        /// Keep a function, or a value, under a number.
         case function
         /// Forget it.
         case forget
-        /// Run a task: a function with arguments. Number zero is the function in the content itself.
+        /// Run a task: a function with arguments. Number zero is the function in the content itself; one below zero as well, which
+        /// uses the value that is kept under the opposite number.
         case run
         /// Give a task back, if it has not begun.
         case recall
@@ -30,6 +31,10 @@ struct PoolMessage: Codable, Sendable {
         case failure
         /// The initialiser threw; the content is its error.
         case setupFailed
+        /// Everything is done, and the exit hook is about to run.
+        case leaving
+        /// The exit hook threw, or took too long; the content is its error.
+        case exitFailed
     }
 
     var kind: Kind

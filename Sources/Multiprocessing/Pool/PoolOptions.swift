@@ -3,6 +3,9 @@ public struct PoolOptions: Sendable {
     /// The name in reports and logs; workers are numbered after it.
     public var name = "Pool"
     /// How each worker is set up: start method, environment, limits, affinity, niceness… Workers are daemons unless it says otherwise.
+    ///
+    /// ``StartMethod/fork`` is refused. A pool starts workers for as long as it lives, while its own and the program's threads run:
+    /// a copy made then holds whatever locks they had, for ever, and a worker runs Swift tasks, for which it lacks the threads.
     public var process = ProcessOptions()
     /// A worker is replaced after so many tasks; nil is never. Python: `maxtasksperchild`.
     public var tasksPerWorker: Int?
@@ -38,12 +41,25 @@ public struct PoolOptions: Sendable {
     /// ask the pool for something, but the pool does nothing as long as one has not returned, so one that waits for the
     /// pool waits without end. One that traps ends the program. Where there are none the price is a look at an empty array.
     public var observers: [@Sendable (PoolEvent) -> Void] = []
+    /// The signals that drain the pool; nil is none.
+    public var drain: SignalDrain?
+    /// What an exit hook has to end, when a worker leaves; the worker is then ended without it. See ``StatefulPool``.
+    public var exitTimeout: Duration = .seconds(10)
+    /// What becomes of what workers write. Threads write to this process's own streams, whatever this says.
+    public var output = PoolOutput.inherited
+    /// Which processors workers run on. Means nothing for threads.
+    public var affinity = PoolAffinity.inherited
     /// What the workers are.
     public var backend = Backend.processes
 
     /// What the workers of a pool are; more may be added.
+    ///
+    /// Two are equal when they are of one kind, whatever they are told.
     public struct Backend: Hashable, Sendable {
-        enum Kind { case processes, threads }
+        enum Kind: Sendable {
+            case processes, threads
+            case stream(StreamWorkers)
+        }
         let kind: Kind
 
         /// Processes of this machine.
@@ -51,6 +67,21 @@ public struct PoolOptions: Sendable {
         /// Tasks of this process: no protection, no way to end one that runs; for comparison and for tests. Values and closures
         /// are copied as for processes. Python: `multiprocessing.pool.ThreadPool`.
         public static let threads = Backend(kind: .threads)
+        /// Processes, of this machine or others, that are joined to the pool by sockets.
+        public static func stream(_ workers: StreamWorkers = StreamWorkers()) -> Backend {
+            Backend(kind: .stream(workers))
+        }
+
+        private var name: String {
+            switch kind {
+            case .processes: "processes"
+            case .threads: "threads"
+            case .stream: "stream"
+            }
+        }
+
+        public static func == (left: Backend, right: Backend) -> Bool { left.name == right.name }
+        public func hash(into hasher: inout Hasher) { hasher.combine(name) }
     }
 
     /// Options with every default.

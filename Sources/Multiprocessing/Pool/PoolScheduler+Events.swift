@@ -52,7 +52,9 @@ extension PoolScheduler {
     }
 
     /// A worker is gone, whatever the reason. The time is counted from any fixed point.
-    mutating func workerEnded(_ id: WorkerID, at time: Duration) -> [Action] {
+    ///
+    /// - Parameter isFailure: whether that says something about the pool, if it happens again and again.
+    mutating func workerEnded(_ id: WorkerID, at time: Duration, isFailure: Bool = true) -> [Action] {
         guard let worker = workers.removeValue(forKey: id) else { return [] }
         var actions: [Action] = []
         // The last one first, so that they are in front in the order in which they were sent.
@@ -72,7 +74,7 @@ extension PoolScheduler {
         // One that dies of its task says nothing about the pool: there may be many such tasks.
         if worker.neverCameUp {
             restarts.note(at: time, weight: (configuration.patience + 1) / 2, configuration)
-        } else if !wasWanted, worker.begun == nil {
+        } else if isFailure, !wasWanted, worker.begun == nil {
             restarts.note(at: time, weight: 1, configuration)
         }
         if restarts.isExhausted, phase != .terminated, !hasGivenUp {

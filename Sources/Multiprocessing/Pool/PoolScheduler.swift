@@ -6,7 +6,8 @@
 /// that no worker idles while another sits on work.
 ///
 /// A worker that is killed for a task may have finished that one meanwhile and begun the next. So of a worker that was killed by
-/// its pool no task dies: what it had begun goes elsewhere as well.
+/// its pool no task dies: what it had begun goes elsewhere as well. (Where pool and worker share memory it has not begun anything:
+/// see ``WorkerPlace/condemn(for:)``.)
 ///
 /// Only the files of this type write its state; the rest of the pool calls it and reads.
 ///

@@ -21,7 +21,7 @@ public struct PoolSnapshot: Sendable, Hashable {
     public struct Worker: Sendable, Hashable {
         /// The pool's name, and a number.
         public var name: String
-        /// Nil for threads, and for a process that is not there yet.
+        /// Nil for threads, for a process that is not there yet, and for one that was not started on this machine.
         public var processIdentifier: Int32?
         /// What it was about.
         public var state: WorkerState

@@ -22,7 +22,8 @@ public final class PoolTask<Value: Sendable>: Sendable {
         timeout: Duration?,
         memoryLimit: Int?,
         retries: Int,
-        name: String
+        name: String,
+        keeping kept: (any AnyObject & Sendable)? = nil
     ) throws {
         self.core = core
         let outcome = outcome
@@ -32,7 +33,7 @@ public final class PoolTask<Value: Sendable>: Sendable {
             timeout: timeout,
             retries: retries,
             name: name
-        ) { outcome.set($0) }
+        ) { result in withExtendedLifetime(kept) { outcome.set(result) } }
         work.memoryLimit = memoryLimit
         id.set(try core.submit(work))
     }

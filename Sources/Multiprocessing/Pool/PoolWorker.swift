@@ -18,6 +18,8 @@ final class PoolWorker: Sendable {
         /// As they came: they are rebuilt when a task wants them, so that whatever comes of that is this task's.
         var functions: [Int: TravellingBytes] = [:]
         var jobs: [Int: Job] = [:]
+        /// Those that are values, once a task has wanted them.
+        var values: [Int: any Sendable] = [:]
         var inbox: [Assignment] = []
         var running: (id: Int, task: Task<Void, Never>)?
         /// The task that has begun, and whether nobody wants it any more.
@@ -25,6 +27,8 @@ final class PoolWorker: Sendable {
         var isCancelled = false
         var isRunning = false
         var mayLeave = false
+        /// What the worker's set-up gave, for its tasks; nil until then, and if tasks want nothing of it.
+        var context: (any WorkerContext)?
     }
 
     private let state = Mutex(State())
@@ -54,6 +58,11 @@ final class PoolWorker: Sendable {
         self.leave = leave
     }
 
+    /// Keeps what the set-up gave: before the first task.
+    func setUp(_ context: any WorkerContext) {
+        if !(context is EmptyContext) { state.withLock { $0.context = context } }
+    }
+
     /// Takes one message in. Does not wait for what it asks for.
     func receive(_ message: PoolMessage) {
         switch message.kind {
@@ -62,6 +71,7 @@ final class PoolWorker: Sendable {
             state.withLock { state in
                 state.functions[message.number] = nil
                 state.jobs[message.number] = nil
+                state.values[message.number] = nil
             }
         case .run: enqueue(Assignment(id: message.task, function: message.number, content: message.content))
         case .recall: giveBack(message.task)
@@ -72,7 +82,7 @@ final class PoolWorker: Sendable {
                 return !state.isRunning
             }
             if isIdle { leave() }
-        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed: break
+        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed, .leaving, .exitFailed: break
         }
     }
 
@@ -84,6 +94,17 @@ final class PoolWorker: Sendable {
             return state.running?.task
         }
         task?.cancel()
+    }
+
+    /// Drops what has not begun, cancels what has, and leaves when that has ended: the pool is gone.
+    func abandon() {
+        let isIdle = state.withLock { state in
+            state.inbox = []
+            state.mayLeave = true
+            return !state.isRunning
+        }
+        cancel(nil)
+        if isIdle { leave() }
     }
 
     private func giveBack(_ id: Int) {
@@ -174,6 +195,14 @@ final class PoolWorker: Sendable {
         return found
     }
 
+    /// Runs the exit hook, if there is one, and says what came of it. To be called when the worker was let go of.
+    func leave(within limit: Duration) async {
+        guard let context = state.withLock({ $0.context }), context.hasExitHook else { return }
+        try? send(PoolMessage(kind: .leaving))
+        guard let error = await context.leave(within: limit, on: executor) else { return }
+        try? send(PoolMessage(kind: .exitFailed, content: TravellingBytes(ErrorCoding.encode(error))))
+    }
+
     private func run(_ assignment: Assignment) async {
         let begin = ContinuousClock.now
         var message = PoolMessage(kind: .failure, task: assignment.id)
@@ -199,11 +228,15 @@ final class PoolWorker: Sendable {
     }
 
     private func result(of assignment: Assignment) async throws -> EncodedPieces {
+        guard let context = state.withLock({ $0.context }) else { return try await call(assignment) }
+        return try await CurrentWorker.$context.withValue(context) { try await call(assignment) }
+    }
+
+    private func call(_ assignment: Assignment) async throws -> EncodedPieces {
         let content = assignment.content ?? TravellingBytes([])
-        if assignment.function == 0 {
-            let job = try Self.rebuilt(content)
-            guard job.isAsync else { return try job.runSynchronously() }
-            return try await elsewhere { try await job.run() }
+        if assignment.function == 0 { return try await call(content) }
+        if assignment.function < 0 {
+            return try await CurrentWorker.$worker.withValue(self) { try await call(content) }
         }
         let (id, send) = (assignment.id, send)
         let sendPart: @Sendable (EncodedPieces) throws -> Void = {
@@ -211,6 +244,12 @@ final class PoolWorker: Sendable {
         }
         let reporter = place?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
         return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
+    }
+
+    private func call(_ content: TravellingBytes) async throws -> EncodedPieces {
+        let job = try Self.rebuilt(content)
+        guard job.isAsync else { return try job.runSynchronously() }
+        return try await elsewhere { try await job.run() }
     }
 
     private func call(_ function: Int, _ content: TravellingBytes) async throws -> EncodedPieces {
@@ -231,6 +270,18 @@ final class PoolWorker: Sendable {
 
     private static func rebuilt(_ content: TravellingBytes) throws -> Job {
         try content.withBytes { try Job(decoding: $0, objects: content.objects) }
+    }
+
+    /// A value that is kept here. The first task that wants it decodes it.
+    func value<Value: Sendable>(_ number: Int, as type: Value.Type) throws -> Value {
+        let (known, content) = state.withLock { ($0.values[number], $0.functions[number]) }
+        if let known = known as? Value { return known }
+        guard let content else { throw PoolError(.cannotTravel, "The shared value did not arrive in the worker") }
+        let value = try content.withBytes { try Job.decodeResult($0, objects: content.objects, as: Value.self) }
+        state.withLock { state in
+            if state.functions[number] != nil { state.values[number] = value }
+        }
+        return value
     }
 
     private func job(_ number: Int) throws -> Job {

@@ -4,15 +4,20 @@ internal import Synchronization
 /// Workers that are processes of this machine, each joined to its pool by a connection.
 struct ProcessTransport: WorkerTransport {
     var options: ProcessOptions
-    var initializer: @Sendable () throws -> Void
+    var setup: WorkerSetup
+    var exitTimeout: Duration
+    /// Where the workers' lines go; nil if their streams are as the options say.
+    var output: OutputDelivery?
+    var placement: WorkerPlacement?
     var fileID: StaticString
     var line: UInt
 
     func start(_ name: String, report: @escaping @Sendable (WorkerEvent) -> Void) -> any WorkerLink {
-        let link = ProcessLink(report)
+        let seat = placement?.take()
+        let link = ProcessLink(report, seat)
         do {
             // A start can take milliseconds, and reading waits without end: both are the thread's.
-            try Thread.detach(named: "mp-pool") { [self] in live(link, name, report) }
+            try Thread.detach(named: "mp-pool") { [self] in live(link, seat, name, report) }
         } catch {
             let failure = ProcessError(.startFailed, "No thread for \(name)", errno: error)
             // Reported from elsewhere: the caller is in the middle of something.
@@ -24,22 +29,36 @@ struct ProcessTransport: WorkerTransport {
     /// The whole life of a worker, as its thread in the pool's process sees it.
     private func live(
         _ link: ProcessLink,
+        _ seat: WorkerPlacement.Seat?,
         _ name: String,
         _ report: @Sendable (WorkerEvent) -> Void
     ) {
+        let error = serve(link, options(of: name, on: seat?.processor), name, report)
+        // Before its end is known: the worker that replaces it is to take its place.
+        seat?.giveBack()
+        report(.ended(error))
+    }
+
+    /// Starts a worker and reports what it says until it has ended; why it ended, if not by itself.
+    private func serve(
+        _ link: ProcessLink,
+        _ options: ProcessOptions,
+        _ name: String,
+        _ report: @Sendable (WorkerEvent) -> Void
+    ) -> (any Error)? {
         let child: ChildProcess<Void>
         let connection: Connection
         do {
             let (ours, theirs) = try Connection.pair()
             defer { theirs.close() }
             connection = ours
-            child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [initializer] in
-                try await PoolWorker.serve(theirs, initializer)
+            let settings = settings
+            child = try ChildProcess(name: name, options: options, fileID: fileID, line: line) { [setup] in
+                try await PoolWorker.serve(theirs, setup, settings)
             }
             try child.start(printsErrors: false)
         } catch {
-            report(.ended(error))
-            return
+            return error
         }
         link.join(child, connection)
         while let message = Self.next(from: connection, child) { report(.message(message)) }
@@ -49,7 +68,26 @@ struct ProcessTransport: WorkerTransport {
             _ = try? child.join(timeout: .seconds(5))
         }
         connection.close()
-        report(.ended(failure(of: child)))
+        return failure(of: child)
+    }
+
+    var settings: WorkerSettings {
+        WorkerSettings(exitTimeout: exitTimeout, buffersByLine: output != nil, niceness: options.niceness)
+    }
+
+    /// How the process of a worker is set up.
+    func options(of name: String, on processor: Int?) -> ProcessOptions {
+        var options = options
+        if let output {
+            options.standardOutput = .lines(WorkerStream(output, name, .standardOutput))
+            options.standardError = .lines(WorkerStream(output, name, .standardError))
+        }
+        if let processor { options.processorAffinity = [processor] }
+        return options
+    }
+
+    func finish(_ done: @escaping @Sendable () -> Void) {
+        if let output { output.whenDelivered(done) } else { done() }
     }
 
     /// The next message; nil when there will be none.
@@ -95,9 +133,11 @@ private final class ProcessLink: WorkerLink {
 
     private let state = Mutex(State())
     private let report: @Sendable (WorkerEvent) -> Void
+    private let seat: WorkerPlacement.Seat?
 
-    init(_ report: @escaping @Sendable (WorkerEvent) -> Void) {
+    init(_ report: @escaping @Sendable (WorkerEvent) -> Void, _ seat: WorkerPlacement.Seat?) {
         self.report = report
+        self.seat = seat
     }
 
     func join(_ child: ChildProcess<Void>, _ connection: Connection) {
@@ -114,21 +154,24 @@ private final class ProcessLink: WorkerLink {
     private static let patience: Duration = .seconds(10)
 
     func send(_ message: PoolMessage) {
-        state.withLock { $0.outbox.append(message) }
-        sendWaiting()
+        // What replaces a worker that is to leave may come up before it is gone.
+        if message.kind == .stop { seat?.giveBack() }
+        sendWaiting(after: message)
     }
 
     /// Sends what is in the outbox, unless somebody is at it, who will then do this as well.
-    private func sendWaiting() {
-        let isMine = state.withLock { state in
-            guard !state.isSending, state.connection != nil else { return false }
+    private func sendWaiting(after message: PoolMessage? = nil) {
+        let first = state.withLock { state -> (PoolMessage, Connection)? in
+            if let message { state.outbox.append(message) }
+            guard !state.isSending, state.connection != nil else { return nil }
             state.isSending = true
-            return true
+            return Self.nextToSend(&state)
         }
-        guard isMine, !sendAll(patience: .zero) else { return }
+        guard let first, !sendAll(from: first, patience: .zero) else { return }
         do {
             try Thread.detach(named: "mp-pool-sender") { [self] in
-                if !sendAll(patience: Self.patience) { kill() }
+                guard let first = state.withLock({ Self.nextToSend(&$0) }) else { return }
+                if !sendAll(from: first, patience: Self.patience) { kill() }
             }
         } catch {
             kill()
@@ -136,8 +179,9 @@ private final class ProcessLink: WorkerLink {
     }
 
     /// Sends until the outbox is empty; false if there was no room for a message, which stays, and so does the role.
-    private func sendAll(patience: Duration) -> Bool {
-        while let (message, connection) = nextToSend() {
+    private func sendAll(from first: (PoolMessage, Connection), patience: Duration) -> Bool {
+        var next: (message: PoolMessage, connection: Connection)? = first
+        while let (message, connection) = next {
             do {
                 try message.send(over: connection, timeout: patience)
             } catch let error as SharedStateError where error.code == .timedOut {
@@ -148,20 +192,20 @@ private final class ProcessLink: WorkerLink {
             } catch {
                 refuse(message, error)
             }
+            next = state.withLock { Self.nextToSend(&$0) }
         }
         return true
     }
 
-    private func nextToSend() -> (PoolMessage, Connection)? {
-        state.withLock { state in
-            guard !state.isKilled, !state.outbox.isEmpty, let connection = state.connection else {
-                // Nobody sends to the dead.
-                state.outbox = []
-                state.isSending = false
-                return nil
-            }
-            return (state.outbox.removeFirst(), connection)
+    /// The next message; nil when there is none, and then the role is given up.
+    private static func nextToSend(_ state: inout State) -> (PoolMessage, Connection)? {
+        guard !state.isKilled, !state.outbox.isEmpty, let connection = state.connection else {
+            // Nobody sends to the dead.
+            state.outbox = []
+            state.isSending = false
+            return nil
         }
+        return (state.outbox.removeFirst(), connection)
     }
 
     /// A task that cannot be sent would not get to any other worker either.
@@ -173,6 +217,7 @@ private final class ProcessLink: WorkerLink {
     }
 
     func kill() {
+        seat?.giveBack()
         let child = state.withLock { state in
             state.isKilled = true
             return state.child
@@ -188,29 +233,47 @@ private final class ProcessLink: WorkerLink {
 
     func position(in task: Int) -> ChunkPosition? { withPlace { $0.position(in: task) } }
 
+    func condemn(for task: Int) -> Bool { withPlace { $0.condemn(for: task) } ?? true }
+
     private func withPlace<R>(_ body: (WorkerPlace) -> R?) -> R? {
-        guard let connection = state.withLock({ $0.connection }), let ring = connection.end.incoming else { return nil }
-        defer { withExtendedLifetime(connection) {} }
-        return body(WorkerPlace(beside: ring))
+        guard let end = state.withLock({ $0.connection })?.end, let ring = end.incoming, let orders = end.outgoing
+        else {
+            return nil
+        }
+        defer { withExtendedLifetime(end) {} }
+        return body(WorkerPlace(beside: ring, orders))
     }
+}
+
+/// What a worker process is told besides its set-up.
+struct WorkerSettings: Codable, Sendable {
+    var exitTimeout: Duration
+    /// Whether what is printed is to be written at the end of each line.
+    var buffersByLine: Bool
+    /// The niceness of the thread that runs synchronous tasks.
+    var niceness: Int?
 }
 
 extension PoolWorker {
     /// The body of a worker process: serves its pool until that lets it go, or is gone.
     static func serve(
         _ connection: Connection,
-        _ initializer: @Sendable () throws -> Void
+        _ setup: WorkerSetup,
+        _ settings: WorkerSettings
     ) async throws {
+        if settings.buffersByLine { ThisProcess.bufferOutputByLine() }
+        let context: any WorkerContext
         do {
-            try initializer()
+            context = try await setup()
         } catch {
             let content = TravellingBytes(ErrorCoding.encode(error))
             try PoolMessage(kind: .setupFailed, content: content).send(over: connection)
             throw error
         }
-        let done = OneShot<Void>()
+        /// True when the pool let go of the worker, false when the pool is gone.
+        let done = OneShot<Bool>()
         // The connection, which has their memory, lives as long as the process.
-        let place = WorkerPlace(beside: try connection.end.requireOutgoing())
+        let place = WorkerPlace(beside: try connection.end.requireOutgoing(), try connection.end.requireIncoming())
         let worker = PoolWorker(
             isDriven: true,
             place: place,
@@ -221,10 +284,11 @@ extension PoolWorker {
                     // Without its pool a worker has nothing to say to anybody; it is about to end.
                 }
             },
-            leave: { done.set(()) }
+            leave: { done.set(true) }
         )
-        try WorkerDriver(connection, worker) { done.set(()) }.start()
+        worker.setUp(context)
+        try WorkerDriver(connection, worker) { done.set(false) }.start(niceness: settings.niceness)
         try PoolMessage(kind: .ready).send(over: connection)
-        _ = try await done.wait(timeout: nil)
+        if try await done.wait(timeout: nil) == true { await worker.leave(within: settings.exitTimeout) }
     }
 }

@@ -38,6 +38,15 @@ struct TravellingBytes: Codable, Sendable {
         }
     }
 
+    /// The bytes in arrays, one behind the other; copies only what came in a file.
+    var arrays: [[UInt8]] {
+        switch storage {
+        case .bytes(let bytes): [bytes]
+        case .pieces(let pieces): pieces
+        case .storage(let content): [content.withBytes { Array($0) }]
+        }
+    }
+
     /// The bytes in one, valid inside `body`. Copies them if they are in pieces.
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         switch storage {

@@ -35,8 +35,13 @@ final class WorkerDriver: Sendable {
         self.disconnected = disconnected
     }
 
-    func start() throws {
-        try Thread.detach(named: "mp-pool-worker") { self.run() }
+    /// - Parameter niceness: of the first thread. The process's own is not passed on: Dispatch gives its threads, of which one may
+    ///   call this, a niceness after their quality of service where it has the right to.
+    func start(niceness: Int? = nil) throws {
+        try Thread.detach(named: "mp-pool-worker") {
+            if let niceness { try? ThisProcess.setNiceness(CInt(clamping: niceness)) }
+            self.run()
+        }
     }
 
     // MARK: The first thread

@@ -8,7 +8,11 @@ public import SystemPackage
 public struct ProcessOptions: Sendable {
     /// Where a standard stream of the child goes to or comes from.
     public struct Stream: Sendable {
-        enum Kind: Sendable { case inherit, null, capture, descriptor(Int32) }
+        enum Kind: Sendable {
+            case inherit, null, capture, descriptor(Int32)
+            /// Output and error only: line by line to a receiver; nil keeps the end of it for crash reports and no more.
+            case lines((any LineReceiver)?)
+        }
         let kind: Kind
 
         /// The parent's own, as it is at the start.
@@ -19,6 +23,7 @@ public struct ProcessOptions: Sendable {
         public static func descriptor(_ file: FileDescriptor) -> Stream {
             Stream(kind: .descriptor(file.rawValue))
         }
+        static func lines(_ receiver: (any LineReceiver)?) -> Stream { Stream(kind: .lines(receiver)) }
         /// Standard error only: passed on to the parent's standard error as it comes, and its end kept for crash reports.
         public static let relay = Stream(kind: .capture)
     }
@@ -71,6 +76,9 @@ public struct ProcessOptions: Sendable {
     /// The processors that it may run on; nil is the parent's.
     public var processorAffinity: Set<Int>?
     /// How nice it is to others: -20 (first) to 19 (last); nil is the parent's.
+    ///
+    /// Where the process has the right to (CAP_SYS_NICE), Dispatch gives the threads of asynchronous bodies a niceness after their
+    /// quality of service instead.
     public var niceness: Int?
     /// Limits on what it may use.
     public var limits: [Limit] = []

@@ -1,4 +1,5 @@
 internal import MultiprocessingSystem
+internal import MultiprocessingWire
 internal import Synchronization
 
 extension Queue {
@@ -12,8 +13,16 @@ extension Queue {
     /// Python: `get(timeout=…)`.
     @available(*, noasync, message: "Use the async get: this one blocks the thread")
     public func get(timeout: Duration? = nil) throws -> Element {
+        try get(QueueCore.Limit(timeout))
+    }
+
+    private func get(_ limit: QueueCore.Limit) throws -> Element {
         try throwPending()
-        return try decode(core.take(.get, QueueCore.Limit(timeout)))
+        if let type = SmallType(Element.self) {
+            var room = SmallType.Room()
+            if try room.fill({ try core.getSmall(type, into: $0, limit) }) { return room.take(as: Element.self) }
+        }
+        return try decode(core.take(.get, limit))
     }
 
     /// Takes the first value; waits while there is none, without blocking the thread.
@@ -33,8 +42,7 @@ extension Queue {
     ///
     /// Python: `get_nowait()`.
     public func getImmediately() throws -> Element {
-        try throwPending()
-        return try decode(core.take(.get, QueueCore.Limit(.zero)))
+        try get(QueueCore.Limit(.zero))
     }
 
     /// Takes up to `limit` values that are there, at least one; blocks while there is none.

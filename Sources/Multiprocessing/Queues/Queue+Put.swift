@@ -1,3 +1,5 @@
+internal import MultiprocessingWire
+
 extension Queue {
     /// Puts a value at the end of the line; blocks while there is no room.
     ///
@@ -34,6 +36,9 @@ extension Queue {
     }
 
     private func put(_ element: Element, _ limit: QueueCore.Limit) throws {
+        if let type = SmallType(Element.self) {
+            if try withUnsafePointer(to: element, { try core.putSmall(type, $0) }) { return }
+        }
         try core.requireOpen()
         try OutgoingItem.encoding(element) { item in
             try core.validate(item)

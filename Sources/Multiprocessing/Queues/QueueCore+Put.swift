@@ -25,7 +25,12 @@ struct OutgoingItem {
 
 extension QueueCore {
     /// Where jumping back to the start of the ring begins to be worth it, in bytes: what a processor's nearest caches hold.
-    private static let windowSize = 64 << 10
+    static let windowSize = 64 << 10
+    /// How often it is looked, in bytes that are put, whether it can be done, and whether it is worth waiting for.
+    static let stride = 16 << 10
+    /// From this size on page faults are a good part of the cost of an item. With smaller ones it is better to be far ahead: then the
+    /// two sides do not touch the same cache lines.
+    private static let costlySize = 256
 
     /// Refuses what can never get in.
     func validate(_ item: OutgoingItem) throws {
@@ -66,9 +71,12 @@ extension QueueCore {
             defer { memory.producerGuard.release() }
             put.tail = RingPosition(rawValue: memory.tailPosition(put.word.copy).pointee.load(ordering: .relaxed))
             guard ring.isValid(put.tail) else { throw QueueMemory.damaged }
-            var head = try loadHead()
+            var head = try lookAtHead()
             if put.tail.offset >= Self.windowSize, put.word.sequence == head.word.sequence {
-                if case .taken(let dead) = memory.consumerGuard.take() { head = try rearrange(&put, dead) ?? head }
+                if case .taken(let dead) = memory.consumerGuard.take() {
+                    let size = items.first?.recordSize ?? 0
+                    head = try rearrange(&put, dead, for: size, moving: false) ?? head
+                }
             }
             while put.count < items.count {
                 guard put.word.sequence &+ UInt64(put.count) &- head.word.sequence < memory.maximumCount else {
@@ -78,7 +86,7 @@ extension QueueCore {
                 let item = items[put.count]
                 guard let place = ring.place(item.recordSize, tail: put.tail, free: head.free) else {
                     turn.lackedBytes = true
-                    let fresh = try loadHead()
+                    let fresh = try lookAtHead()
                     if fresh.word != head.word {
                         head = fresh
                         continue
@@ -90,7 +98,8 @@ extension QueueCore {
                         sleepOn = entry.sleepOn!
                         break
                     }
-                    guard let changed = try rearrange(&put, entry.deadOwner) else { break }
+                    guard let changed = try rearrange(&put, entry.deadOwner, for: item.recordSize, moving: true)
+                    else { break }
                     head = changed
                     continue
                 }
@@ -115,8 +124,17 @@ extension QueueCore {
         return .done(put.count)
     }
 
+    /// The state of the head, noted for the short way of puts to come. With the producer guard.
+    private func lookAtHead() throws -> Head {
+        let head = try loadHead()
+        // Killed in between: each of the two is old at worst.
+        memory.takenSeen.pointee.store(head.word.sequence, ordering: .relaxed)
+        memory.freeSeen.pointee.store(head.free.rawValue, ordering: .relaxed)
+        return head
+    }
+
     /// What a put has written but not committed.
-    private struct PutSession {
+    struct PutSession {
         var word: CommitWord
         var tail = RingPosition.start
         var count = 0
@@ -143,13 +161,43 @@ extension QueueCore {
         chaosStep("queue.put.copied")
         record.storeBytes(of: header.rawValue, as: UInt64.self)
         put.tail = place.end
+        noteUse(upTo: place.start.offset + header.recordSize)
         return true
     }
 
+    /// Notes that the ring's memory up to an offset was used, or will be soon. With the producer guard.
+    @inline(__always)
+    func noteUse(upTo offset: Int) {
+        if memory.everUsed.pointee.load(ordering: .relaxed) < UInt64(offset) {
+            let end = (offset + Self.stride - 1) & ~(Self.stride - 1)
+            memory.everUsed.pointee.store(UInt64(end), ordering: .relaxed)
+        }
+    }
+
+    /// Before an item goes to memory that never was in use: looks for about the time that the kernel takes to find some whether
+    /// consumers empty the line. Then the ring begins anew, in memory that is there and in the caches.
+    ///
+    /// Without the guard: what others do meanwhile makes it wait, or not wait, in vain.
+    func letConsumersCatchUp(_ size: Int) {
+        guard size >= Self.costlySize else { return }
+        let tail = tailWord
+        let place = RingPosition(rawValue: memory.tailPosition(tail.copy).pointee.load(ordering: .relaxed))
+        guard place.offset >= Self.windowSize, place.offset + size <= ring.capacity,
+            UInt64(place.offset + size) > memory.everUsed.pointee.load(ordering: .relaxed)
+        else { return }
+        // A trial takes some 25 microseconds, as do the page faults of 64 KiB.
+        let trials = Int32(max(1, min(size >> 16, 16)))
+        _ = catchUpSpin.sees(FutexWord(lowHalfOf: memory.head), trials: trials) {
+            Int64(bitPattern: tail.sequence &- headWord.sequence) <= 0
+        }
+    }
+
     /// The commit point of every put.
-    private func commit(_ put: PutSession) throws {
+    @inline(__always)
+    func commit(_ put: PutSession) throws {
         memory.tailPosition(put.word.committing(UInt64(put.count)).copy).pointee
             .store(put.tail.rawValue, ordering: .releasing)
+        memory.producerProcessor.pointee.store(UInt64(ThisProcess.processor), ordering: .relaxed)
         chaosStep("queue.put.written")
         var current = put.word
         repeat {
@@ -169,16 +217,25 @@ extension QueueCore {
     /// Makes room, with both guards taken, of which it releases the consumers'; nil if there is none to be made.
     ///
     /// What holds left is joined to the rest. A queue that is empty moves back to the start of its ring, so that a small one stays in
-    /// few pages and in the caches, and an item as large as the ring finds it in one piece. Tail first, with a marker by which the head
-    /// finds it: killed in between, the queue is empty and consistent.
-    private func rearrange(_ put: inout PutSession, _ deadOwner: ProcessStamp?) throws -> Head? {
+    /// few pages and in the caches, and an item as large as the ring finds it in one piece; also if holds lie in the ring, but leave
+    /// room for two such items before them. Tail first, with a marker by which the head finds it: killed in between, the queue is
+    /// empty and consistent.
+    ///
+    /// - Parameter moving: whether to move what holds left, and to look whether their owners are alive.
+    private func rearrange(
+        _ put: inout PutSession,
+        _ deadOwner: ProcessStamp?,
+        for size: Int,
+        moving: Bool
+    ) throws -> Head? {
         defer { memory.consumerGuard.release() }
         if deadOwner != nil { try repairHolds() }
         let old = try loadHead()
-        if old.free != old.position { try reclaim(moving: true) }
+        if old.free != old.position { try reclaim(moving: moving) }
         var head = try loadHead()
-        guard put.count == 0, put.tail.offset > 0, head.free == head.position, head.word.sequence == put.word.sequence
-        else {
+        let hasHolds = head.free != head.position
+        let hasRoom = !hasHolds || !moving && head.free.lap == put.tail.lap && head.free.offset / 2 >= size
+        guard put.count == 0, put.tail.offset > 0, hasRoom, head.word.sequence == put.word.sequence else {
             return head.free != old.free ? head : nil
         }
         try memory.storeWord(RecordHeader.wrap.rawValue, at: put.tail)
@@ -187,9 +244,9 @@ extension QueueCore {
         put.word = tailWord
         chaosStep("queue.put.jumping")
         head.position = put.tail
-        head.free = put.tail
+        if !hasHolds { head.free = put.tail }
         commit(head, taking: 0)
-        return try loadHead()
+        return try lookAtHead()
     }
 
     static var shutDownError: SharedStateError {

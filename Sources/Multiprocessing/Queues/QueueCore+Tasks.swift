@@ -67,6 +67,9 @@ extension QueueCore {
     func shutDown(isImmediate: Bool) throws {
         try requireOpen()
         let bits = CommitWord.shutDown | (isImmediate ? CommitWord.discarding : 0)
+        // First: consumers that have seen items before do not look at the tail for each of them.
+        if isImmediate { memory.discardHint.pointee.store(1, ordering: .sequentiallyConsistent) }
+        chaosStep("queue.shutdown.hinted")
         memory.tail.pointee.bitwiseOr(bits, ordering: .sequentiallyConsistent)
         chaosStep("queue.shutdown.said")
         if isImmediate, case .taken(let dead) = memory.consumerGuard.take() {

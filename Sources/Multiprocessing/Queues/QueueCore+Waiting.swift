@@ -28,6 +28,7 @@ extension QueueCore {
 
     /// How many were put; 0 when the time was over.
     func put(_ items: UnsafeBufferPointer<OutgoingItem>, _ limit: Limit) throws -> Int {
+        if !limit.isImmediate, items.count == 1 { letConsumersCatchUp(items[0].recordSize) }
         var turn = Turn()
         if case .done(let count) = try attemptPut(items, isImmediate: limit.isImmediate, Self.firstTry, &turn) {
             return count

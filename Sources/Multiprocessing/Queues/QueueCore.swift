@@ -9,6 +9,8 @@ final class QueueCore: Sendable {
     let channel: DescriptorChannel
     let putSpin = AdaptiveSpin()
     let getSpin = AdaptiveSpin()
+    /// For a producer that is ahead of its consumers.
+    let catchUpSpin = AdaptiveSpin()
     private let closed = Atomic<Bool>(false)
 
     var ring: Ring { memory.ring }

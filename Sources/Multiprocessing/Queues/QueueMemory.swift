@@ -12,7 +12,7 @@ internal import Synchronization
 struct QueueMemory: @unchecked Sendable {
     // Unchecked: constants, and addresses of words that are used by atomic operations only. For the ring see above.
 
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let holdCount = 1024
     static let ringOffset = holdsOffset + holdCount * holdSize
     static let minimumCapacity = 1024
@@ -35,8 +35,18 @@ struct QueueMemory: @unchecked Sendable {
     let consumerGuard: OwnerWord
     /// Items put. The futex on which consumers sleep.
     let tail: UnsafeMutablePointer<Atomic<UInt64>>
+    /// How many items had been taken, and where the room ended, when a producer last looked: it may be more by now. Written under the
+    /// producer guard, so that the memory of the head, which consumers write, need not be looked at for each item.
+    let takenSeen: UnsafeMutablePointer<Atomic<UInt64>>
+    let freeSeen: UnsafeMutablePointer<Atomic<UInt64>>
+    /// The processor on which the last producer ran when it committed, from 1; 0 if that is not known.
+    let producerProcessor: UnsafeMutablePointer<Atomic<UInt64>>
+    /// Up to where in the ring memory was ever in use, in bytes. Written under the producer guard.
+    let everUsed: UnsafeMutablePointer<Atomic<UInt64>>
     /// Items taken from the line. The futex on which producers sleep.
     let head: UnsafeMutablePointer<Atomic<UInt64>>
+    /// How many items had been put when a consumer last looked: it may be more by now. Written under the consumer guard.
+    let putSeen: UnsafeMutablePointer<Atomic<UInt64>>
     /// The number of the last packet of descriptors. Written under the producer guard.
     let ticket: UnsafeMutablePointer<Atomic<UInt64>>
     /// Not zero when consumers, producers (bit 63: for bytes) or joiners sleep, or did lately.
@@ -47,6 +57,8 @@ struct QueueMemory: @unchecked Sendable {
     let joinEvent: UnsafeMutablePointer<Atomic<UInt64>>
     /// Not zero when a hold may be in the phase `returned`.
     let returnedHint: UnsafeMutablePointer<Atomic<UInt64>>
+    /// Not zero when what is there may be discarded: from before the tail says so.
+    let discardHint: UnsafeMutablePointer<Atomic<UInt64>>
     /// Calls of `taskDone`.
     let done: UnsafeMutablePointer<Atomic<UInt64>>
     /// Above the index of every hold in use. Written under the consumer guard.
@@ -84,11 +96,17 @@ struct QueueMemory: @unchecked Sendable {
         holdsEverUsed = block.word(152)
         tail = block.word(192)
         ticket = block.word(216)
+        takenSeen = block.word(224)
+        freeSeen = block.word(232)
+        producerProcessor = block.word(240)
+        everUsed = block.word(248)
         head = block.word(256)
+        putSeen = block.word(312)
         consumersAsleep = block.word(320)
         producersAsleep = block.word(328)
         joinersAsleep = block.word(336)
         returnedHint = block.word(384)
+        discardHint = block.word(392)
         done = block.word(448)
         joinEvent = block.word(456)
     }

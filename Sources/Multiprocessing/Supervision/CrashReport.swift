@@ -41,6 +41,8 @@ struct StandardErrorText {
     private(set) var lines: [String] = []
     /// The frames of the backtrace, innermost first.
     private(set) var frames: [String] = []
+    /// What the backtrace has for a heading, of a check that the compiler made: "Swift runtime failure: arithmetic overflow".
+    private var heading: String?
 
     init(_ bytes: [UInt8]) {
         var inBacktrace = false
@@ -59,6 +61,8 @@ struct StandardErrorText {
             }
             if line.hasPrefix("Backtrace took") {
                 inBacktrace = false
+            } else if line.hasPrefix("*** Swift runtime failure: "), line.hasSuffix(" ***") {
+                heading = String(line.dropFirst(4).dropLast(4))
             } else {
                 takeFrame(line)
             }
@@ -74,14 +78,14 @@ struct StandardErrorText {
         frames.append(String(trimmed.dropFirst(number.count).drop { $0 == " " }))
     }
 
-    /// The last line in which the runtime, or a C library, says why it gives up.
+    /// The last line in which the runtime, or a C library, says why it gives up; or the backtrace does.
     var message: String? {
         let signs = [
             "Fatal error", "fatal error", "Precondition failed", "Assertion failed", "Could not allocate memory",
             "Out of memory", "assertion failed", "Assertion `", "terminate called", "Object was ",
             "Simultaneous accesses",
         ]
-        return lines.last { line in signs.contains { line.contains($0) } }
+        return lines.last { line in signs.contains { line.contains($0) } } ?? heading
     }
 
     /// Whether an allocation failed: at a limit on address space, the kernel kills nobody.
@@ -92,11 +96,12 @@ struct StandardErrorText {
             .contains { message.contains($0) }
     }
 
-    /// Recursion without end: the runtime's backtrace is as deep as it goes, and one function is most of it.
+    /// Recursion without end: the runtime's backtrace is as deep as it goes, and three functions, which may call each other, are
+    /// most of it.
     var faultedBesideTheStack: Bool {
         let names = frames.compactMap { $0.split(separator: " ").first { $0.contains("(") } }
         guard names.count >= 16 else { return false }
-        let most = Dictionary(names.map { ($0, 1) }, uniquingKeysWith: +).values.max() ?? 0
-        return most * 2 >= names.count
+        let counts = Dictionary(names.map { ($0, 1) }, uniquingKeysWith: +).values.sorted(by: >)
+        return counts.prefix(3).reduce(0, +) * 4 >= names.count * 3
     }
 }

@@ -29,7 +29,8 @@ final class ProcessRecord: Sendable {
 
     private struct State {
         var channel: SharedDescriptor?
-        var errors: ErrorRelay
+        /// Those of standard error and of standard output.
+        var relays: [StreamRelay]
         /// Made when somebody waits for it: readable when the process has ended.
         var pidDescriptor: SharedDescriptor?
         /// The user was given its number as the sentinel: it stays open as long as this record lives.
@@ -65,7 +66,8 @@ final class ProcessRecord: Sendable {
         terminationGrace: Duration,
         startedAt: String,
         channel: SharedDescriptor,
-        errors: ErrorRelay
+        errors: StreamRelay,
+        output: StreamRelay
     ) {
         self.name = name
         self.pid = pid
@@ -73,7 +75,7 @@ final class ProcessRecord: Sendable {
         self.startMethod = startMethod
         self.terminationGrace = terminationGrace
         self.startedAt = startedAt
-        state = Mutex(State(channel: channel, errors: errors))
+        state = Mutex(State(channel: channel, relays: [errors, output]))
     }
 
     /// Whether it is a child of the process that asks: a forked copy of its parent is no parent of it.
@@ -107,11 +109,14 @@ final class ProcessRecord: Sendable {
     ///
     /// They are taken away before they are closed (a forked copy of this process may hold the open file, and the poller would
     /// report it for ever), and while a thread in `join` watches them itself (two threads would wake up for one event).
-    private func setWatched(_ watched: Bool, _ state: inout State) throws(Errno) {
+    ///
+    /// A stalled stream is not to be watched as long as it is tried again every now and then.
+    private func setWatched(_ watched: Bool, withStalled: Bool = true, _ state: inout State) throws(Errno) {
         guard let shared = state.poller else { return }
         // The channel has nothing to add to the end: it is read then. Where there is no descriptor of the end, it has to do.
         let end = state.pidDescriptor ?? state.channel
-        let wanted = watched ? [end?.descriptor.number, state.errors.number] : []
+        let streams = state.relays.map { withStalled || !$0.isStalled ? $0.number : nil }
+        let wanted = watched ? [end?.descriptor.number] + streams : []
         for number in state.watched where !wanted.contains(number) { shared.poller.remove(number) }
         state.watched.removeAll { !wanted.contains($0) }
         for case let number? in wanted where !state.watched.contains(number) {
@@ -126,7 +131,7 @@ final class ProcessRecord: Sendable {
         let resumed = state.withLock { state -> [CheckedContinuation<WaitResult, Never>]? in
             guard state.end == nil else { return nil }
             // Only the monitor takes up retries without being woken; others leave the stream under its eye.
-            if relayErrors(&state, mayUnwatch: byMonitor) == .stalled, byMonitor {
+            if relay(&state, mayUnwatch: byMonitor), byMonitor {
                 Runtime.current.monitor.retryRelay(self, token: state.token)
             }
             readChannel(&state)
@@ -135,18 +140,24 @@ final class ProcessRecord: Sendable {
         wake(resumed)
     }
 
-    @discardableResult
-    private func relayErrors(_ state: inout State, mayUnwatch: Bool = true) -> ErrorRelay.Progress {
-        let number = state.errors.number
-        let progress = state.errors.pump()
+    /// Relays what has come; returns whether there is no room for some of it.
+    private func relay(_ state: inout State, mayUnwatch: Bool) -> Bool {
+        var isStalled = false
+        for place in state.relays.indices where relay(place, &state, mayUnwatch) == .stalled { isStalled = true }
+        return isStalled
+    }
+
+    private func relay(_ index: Int, _ state: inout State, _ mayUnwatch: Bool) -> StreamRelay.Progress {
+        let number = state.relays[index].number
+        let progress = state.relays[index].pump()
         if progress == .stalled, mayUnwatch, let number, let place = state.watched.firstIndex(of: number) {
             // The poller would report the same bytes again and again.
             state.poller?.poller.remove(number)
             state.watched.remove(at: place)
         } else if progress == .ended, number != nil {
-            close(state.errors.takePipe(), &state)
+            close(state.relays[index].takePipe(), &state)
         } else if progress != .stalled, state.blocked == 0 {
-            try? setWatched(true, &state)
+            try? setWatched(true, withStalled: false, &state)
         }
         return progress
     }
@@ -204,8 +215,10 @@ final class ProcessRecord: Sendable {
         readChannel(&state)
         try? setWatched(false, &state)
         closeChannel(&state)
-        state.errors.finish()
-        close(state.errors.takePipe(), &state)
+        for index in state.relays.indices {
+            state.relays[index].finish()
+            close(state.relays[index].takePipe(), &state)
+        }
         let status: ExitStatus =
             switch raw {
             case .some(let raw): raw.wasSignalled ? .signalled(raw.status) : .exited(raw.status)
@@ -215,7 +228,7 @@ final class ProcessRecord: Sendable {
             status: status,
             raw: raw,
             outcome: state.outcome,
-            tail: state.errors.tail,
+            tail: state.relays[0].tail,
             memoryRanOut: raw?.wasSignalled == true && raw?.status == 9 && MemoryEvents.shared.killsIncreased(),
             neverBegan: state.launchIsUnread && !state.wasSignalled && startMethod == .forkServer
         )
@@ -268,9 +281,10 @@ final class ProcessRecord: Sendable {
                 // Without a descriptor to spare the channel will do, which tells the same a moment earlier.
                 try? makePidDescriptor(&state)
                 tellsEnd = state.pidDescriptor != nil
-                stalled = state.errors.isStalled
+                stalled = state.relays.contains { $0.isStalled }
                 let end = state.pidDescriptor?.descriptor.number ?? state.channel?.descriptor.number
-                return [end, stalled ? nil : state.errors.number].compactMap { $0.map { Interest($0) } }
+                let streams = state.relays.map { $0.isStalled ? nil : $0.number }
+                return ([end] + streams).compactMap { $0.map { Interest($0) } }
             }
             guard let interests else { return true }
             let slice = stalled || !tellsEnd ? deadline.earlier(.milliseconds(20)) : deadline

@@ -15,13 +15,19 @@ enum ProcessorCount {
     static let override = "SWIFT_MULTIPROCESSING_CPU_COUNT"
 
     static func current() -> Int {
-        for entry in ThisProcess.environment.map({ String(decoding: $0, as: UTF8.self) })
-        where entry.hasPrefix(override + "=") {
-            if let count = Int(entry.dropFirst(override.utf8.count + 1)), count > 0 { return count }
-        }
+        if let count = number(in: override) { return count }
         let allowed = (try? ThisProcess.affinity().count) ?? 1
         let quota = quota(cgroups: text("/proc/self/cgroup") ?? "", read: text)
         return max(1, min(allowed, quota ?? allowed))
+    }
+
+    /// The positive number in a variable of the environment.
+    static func number(in variable: String) -> Int? {
+        for entry in ThisProcess.environment.map({ String(decoding: $0, as: UTF8.self) })
+        where entry.hasPrefix(variable + "=") {
+            if let count = Int(entry.dropFirst(variable.utf8.count + 1)), count > 0 { return count }
+        }
+        return nil
     }
 
     /// The smallest quota of any group from this process's own up to the root, in whole processors.
@@ -43,8 +49,8 @@ enum ProcessorCount {
     }
 
     private static func share1(_ directory: String, _ read: (String) -> String?) -> Double? {
-        guard let quota = read(directory + "/cpu.cfs_quota_us").flatMap(number), quota > 0,
-            let period = read(directory + "/cpu.cfs_period_us").flatMap(number), period > 0
+        guard let quota = read(directory + "/cpu.cfs_quota_us").flatMap(decimal), quota > 0,
+            let period = read(directory + "/cpu.cfs_period_us").flatMap(decimal), period > 0
         else { return nil }
         return quota / period
     }
@@ -57,7 +63,7 @@ enum ProcessorCount {
         return quota / period
     }
 
-    private static func number(_ text: String) -> Double? {
+    private static func decimal(_ text: String) -> Double? {
         Double(text.filter { !$0.isWhitespace })
     }
 

@@ -1,9 +1,14 @@
 internal import MultiprocessingSystem
 internal import MultiprocessingWire
+internal import Synchronization
 
 /// A descriptor with several owners, closed with the last.
 final class SharedDescriptor: Sendable {
     let descriptor: Descriptor
+    private let lastHandle = Mutex<String?>(nil)
+
+    /// The handle that was last encoded with it, in words: for errors. Handles whose memory is in one file have it in common.
+    var handleName: String { lastHandle.withLock { $0 } ?? "A handle" }
 
     /// Its number, valid as long as this object lives.
     var number: CInt { descriptor.number }
@@ -32,6 +37,8 @@ extension SharedDescriptor {
                 "\(what()) can only go to another process: as a capture or argument, or through a connection or queue"
             )
         }
+        let name = what()
+        lastHandle.withLock { $0 = name }
         return context.attach(self)
     }
 

@@ -64,37 +64,14 @@ struct AsynchronousFunctionBody<Result, each Argument: Sendable>: FunctionBody {
     static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
 }
 
-/// A function that is called once for each of many tuples of arguments.
-///
-/// A type of its own, and not a closure around the function: a closure in a function that is generic over a pack cannot travel.
-struct SynchronousMappingBody<Result: Codable & Sendable, each Argument>: FunctionBody {
-    let function: @Sendable (repeat each Argument) throws -> Result
-
-    func callNow(_ arguments: inout ClosureReader) throws -> EncodedPieces {
-        let count = try arguments.value(Int.self)
-        var chunk = ChunkRun<Result>()
-        for _ in 0..<count {
-            chunk.begin()
-            let item = (repeat try arguments.value((each Argument).self))
-            do {
-                chunk.add(try function(repeat each item))
-            } catch {
-                return try ResultCoding.encode(chunk.end(error))
-            }
-        }
-        return try ResultCoding.encode(chunk.end())
-    }
-    static var signature: [any Any.Type] { types(repeat (each Argument).self) + [Result.self] }
-}
-
-private func types<each T>(_ type: repeat (each T).Type) -> [any Any.Type] {
+func types<each T>(_ type: repeat (each T).Type) -> [any Any.Type] {
     var types: [any Any.Type] = []
     repeat types.append(each type)
     return types
 }
 
 extension FunctionBody {
-    fileprivate static var mustSuspend: ClosureError {
+    static var mustSuspend: ClosureError {
         ClosureError(.signatureMismatch, "an async function", reason: "cannot be called without suspending")
     }
 }

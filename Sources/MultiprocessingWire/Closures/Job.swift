@@ -140,6 +140,47 @@ extension Job {
         try encodeJob(SynchronousMappingBody(function: body), ClosureError.Location(fileID: fileID, line: line))
     }
 
+    /// Encodes an asynchronous function that is to be called once for each of many tuples of arguments; otherwise as a synchronous one.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encodeMapping<Result: Codable & Sendable, each Argument: Sendable>(
+        asynchronous body: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Result,
+        fileID: String = #fileID,
+        line: Int = #line
+    ) throws(ClosureError) -> EncodedPieces {
+        try encodeJob(AsynchronousMappingBody(function: body), ClosureError.Location(fileID: fileID, line: line))
+    }
+
+    /// Encodes a function that is to be called once for each of many tuples, with something in front that it finds where it runs.
+    ///
+    /// - Throws: ``ClosureError`` that names what cannot travel, the closure's place in the source, and the remedy.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encodeMapping<Leading: LeadingArgument, Result: Codable & Sendable, each Argument>(
+        leading: Leading.Type,
+        _ body: @escaping @Sendable (inout Leading.Value, repeat each Argument) throws -> Result,
+        fileID: String = #fileID,
+        line: Int = #line
+    ) throws(ClosureError) -> EncodedPieces {
+        try encodeJob(
+            SynchronousLeadingMappingBody<Leading, Result, repeat each Argument>(function: body),
+            ClosureError.Location(fileID: fileID, line: line)
+        )
+    }
+
+    /// Encodes an asynchronous such function.
+    @inline(never) @_semantics("optimize.sil.specialize.generic.never")
+    public static func encodeMapping<Leading: LeadingArgument, Result: Codable & Sendable, each Argument: Sendable>(
+        leading: Leading.Type,
+        asynchronous body:
+            @escaping @Sendable @concurrent (inout Leading.Value, repeat each Argument) async throws -> Result,
+        fileID: String = #fileID,
+        line: Int = #line
+    ) throws(ClosureError) -> EncodedPieces {
+        try encodeJob(
+            AsynchronousLeadingMappingBody<Leading, Result, repeat each Argument>(function: body),
+            ClosureError.Location(fileID: fileID, line: line)
+        )
+    }
+
     /// Encodes the arguments of many calls, for a function that was encoded as a mapping.
     ///
     /// - Throws: ``ClosureError`` that names the value that cannot travel.

@@ -5,7 +5,7 @@
 /// Invariants relied upon (ABI/Mangling.rst): byte 2 with a 32-bit distance refers to a pointer to a descriptor; `x`,
 /// `q_`, `q0_` … are generic parameters, which a generic environment (ABI/GenericContext.h) maps to given metadata.
 struct TypeLookup {
-    private enum Piece {
+    enum Piece: Hashable {
         case text(String)
         case descriptor(UnsafeRawPointer)
     }
@@ -22,8 +22,12 @@ struct TypeLookup {
         append(index == 0 ? "x" : index == 1 ? "q_" : "q\(index - 2)_")
     }
 
-    /// Asks the runtime for the type.
+    /// The type, from the runtime if it was not asked for it before.
     func resolve() -> (any Any.Type)? {
+        KnownTypes.find(.composed(pieces, environment.identifiers)) { ask() }
+    }
+
+    private func ask() -> (any Any.Type)? {
         let slotCount = pieces.count { if case .descriptor = $0 { true } else { false } }
         let size = pieces.reduce(slotCount * 8 + 1) { size, piece in
             if case .text(let text) = piece { size + text.utf8.count } else { size + 5 }
@@ -67,7 +71,13 @@ struct GenericEnvironment {
         levels[depth][index] = type
     }
 
-    func resolve(_ name: MangledName) -> (any Any.Type)? { resolve(name.start, length: name.length) }
+    /// The arguments, as something to compare.
+    var identifiers: [[ObjectIdentifier?]] { levels.map { $0.map { $0.map { ObjectIdentifier($0) } } } }
+
+    /// The type of a name in the program's image, from the runtime if it was not asked for it before.
+    func resolve(_ name: MangledName) -> (any Any.Type)? {
+        KnownTypes.find(.written(name.start, name.length, identifiers)) { resolve(name.start, length: name.length) }
+    }
 
     func resolve(_ name: UnsafeRawPointer, length: Int) -> (any Any.Type)? {
         // A descriptor of a generic environment: the number of levels, the parameters up to the end of each level, and

@@ -5,6 +5,9 @@
 // - the first word of metadata is its kind; 0 or anything above 0x7ff is a class;
 // - the second word of struct and enum metadata points to the nominal type descriptor; in a class it is the 6th word;
 // - generic arguments follow that word in structs and enums; in a class they start its immediate members;
+// - the word in front of metadata points to the value witness table: eight functions, size, stride, then 32 bits of flags, of
+//   which 0x800000 is set where values cannot be copied, or only 0x1000000 (not to be borrowed by copying its bits) where they
+//   are raw storage whose size depends on generic arguments, as in `Mutex`;
 // - a descriptor's trailing generic header lists its parameters; a pack is an array with a flag in bit 0 of its address.
 
 /// Metadata, as an address to read from.
@@ -33,6 +36,12 @@ struct TypeMetadata {
 
     private func word<T>(_ index: Int, as type: T.Type = T.self) -> T {
         address.load(fromByteOffset: index * 8, as: T.self)
+    }
+
+    /// Whether values of the type can be copied, as all of this library's generics assume.
+    var isCopyable: Bool {
+        address.load(fromByteOffset: -8, as: UnsafeRawPointer.self).load(fromByteOffset: 80, as: UInt32.self)
+            & 0x180_0000 == 0
     }
 
     /// The descriptor of a struct, an enum or a class.

@@ -59,6 +59,13 @@ extension ClosureWriter {
 
     /// Writes the value of the given type that is at an address.
     mutating func put(valueAt address: UnsafeRawPointer, type: any Any.Type) throws(ClosureError) {
+        guard TypeMetadata(type).isCopyable else {
+            throw .refused(
+                "\(type)",
+                "cannot be copied, as sending it would do",
+                remedy: "make it inside the closure"
+            )
+        }
         func open<T>(_: T.Type) throws(ClosureError) {
             try put(value: address.assumingMemoryBound(to: T.self).pointee)
         }

@@ -79,7 +79,13 @@ int _mp_arm_lifeline(int pipe, pid_t owner);
 int _mp_make_lifeline(int *ends);
 
 int _mp_reset_signals(const int *_Nullable ignored, int ignored_count, const int *_Nullable blocked, int blocked_count);
-int _mp_block_all_signals(void);
+/// In this thread: all but those of its own faults.
+int _mp_block_outside_signals(void);
+
+/// Gives this thread a stack for handlers of signals, which run also when its own stack is at its end; NULL if it has none. To be
+/// removed by the same thread before it ends.
+void *_Nullable _mp_install_signal_stack(void);
+void _mp_remove_signal_stack(void *_Nullable base);
 /// Default action for every signal, none blocked.
 int _mp_default_signals(void);
 int _mp_set_limit(int resource, uint64_t soft, uint64_t hard);
@@ -99,6 +105,8 @@ int _mp_thread_count(void);
 // Memory.
 void *_Nullable _mp_map(int fd, size_t count, bool writable, bool populate);
 int _mp_unmap(void *address, size_t count);
+// Asks for large pages for memory that is about to be written, where the system has them to give. May do nothing.
+void _mp_prefer_large_pages(void *address, size_t count);
 int64_t _mp_write_all(int fd, const void *bytes, size_t count);
 /// The same into a file of ours: beyond the limit on file sizes it is -EFBIG, without SIGXFSZ.
 int64_t _mp_fill(int fd, const void *bytes, size_t count);
@@ -112,6 +120,8 @@ void _mp_serve_main_queue(void) __attribute__((noreturn));
 
 /// Flushes every stream, or only standard output and error (false) while another thread waits on standard input.
 bool _mp_flush_stdio(void);
+/// Has standard output written at each line's end.
+void _mp_buffer_output_by_line(void);
 void _mp_exit_now(int code) __attribute__((noreturn));
 void _mp_exit_with_handlers(int code) __attribute__((noreturn));
 

@@ -45,6 +45,9 @@ uint32_t _mp_fork_count(void);
 /// Who is running: the current Swift task if there is one, else the thread. Never zero, and never used again in this process.
 uint64_t _mp_holder_self(void);
 
+/// The processor that the caller runs on, from 1; 0 if that is not known. No system call.
+uint32_t _mp_processor(void);
+
 /// A memory file of `size` bytes that can neither shrink nor grow. `huge`: 2 MiB pages (from the reserved pool).
 int _mp_memfd_sized(const char *name, uint64_t size, bool huge);
 /// Whether the file behind `fd` can never shrink: only then is it safe to touch a mapping of one that somebody else sent.

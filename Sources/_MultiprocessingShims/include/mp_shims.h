@@ -7,6 +7,8 @@
 #include "mp_process.h"
 #include "mp_segment.h"
 #include "mp_shared.h"
+#include "mp_signals.h"
 #include "mp_sockets.h"
 #include "mp_stack.h"
+#include "mp_stream.h"
 #include "mp_terminal.h"

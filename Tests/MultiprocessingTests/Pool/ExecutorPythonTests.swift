@@ -12,7 +12,7 @@ extension ProcessTests {
     @Suite(.timeLimit(.minutes(2)))
     struct ExecutorPythonTests {
         // CPython: ExecutorTest.test_submit, ExecutorTest.test_submit_keyword
-        @Test(arguments: Backend.poolWorkersOfAllKinds) func submit(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersOfAllKinds + [.stream]) func submit(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 let (base, exponent) = (2, 8)
                 let power = try pool.submit { () -> Int in
@@ -26,7 +26,7 @@ extension ProcessTests {
         }
 
         // CPython: ExecutorTest.test_map, ProcessPoolExecutorTest.test_map_chunksize
-        @Test(arguments: Backend.poolWorkers) func map(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func map(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 let expected = (0..<100).map { $0 * $0 }
                 for chunkSize in [6, 50, 40, nil] {
@@ -39,7 +39,7 @@ extension ProcessTests {
         }
 
         // CPython: ExecutorTest.test_map_exception
-        @Test(arguments: Backend.poolWorkers) func anErrorAfterResults(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func anErrorAfterResults(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 var quotients = try pool.imap([1, 1, 0, 1]) { number -> Int in
                     if number == 0 { throw Failure() }
@@ -65,7 +65,7 @@ extension ProcessTests {
         }
 
         // CPython: ExecutorTest.test_shutdown_race_issue12456
-        @Test(arguments: Backend.poolWorkers) func closeAfterManyTasks(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func closeAfterManyTasks(backend: Backend) async throws {
             let pool = try Pool(processes: 2, options: backend.poolOptions)
             let tasks = try (0..<1000).map { number in try pool.submit { number } }
             pool.close()
@@ -89,7 +89,7 @@ extension ProcessTests {
 
         // CPython: ProcessPoolExecutorTest.test_idle_process_reuse_one, ThreadPoolExecutorTest.test_idle_thread_reuse
         // CPython: ProcessPoolExecutorTest.test_idle_process_reuse_multiple
-        @Test(arguments: Backend.poolWorkers) func workersAreUsedAgain(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func workersAreUsedAgain(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 var threads: Set<String?> = []
                 for _ in 0..<30 { threads.insert(try await pool.apply { linkTarget("/proc/thread-self") }) }
@@ -143,7 +143,7 @@ extension ProcessTests {
         }
 
         // CPython: ExecutorShutdownTest.test_run_after_shutdown
-        @Test(arguments: Backend.poolWorkers) func nothingAfterTheEnd(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func nothingAfterTheEnd(backend: Backend) async throws {
             let pool = try Pool(processes: 1, options: backend.poolOptions)
             pool.close()
             try await check(pool: .closed) { try pool.submit { 1 } }
@@ -152,7 +152,7 @@ extension ProcessTests {
         }
 
         // CPython: ExecutorShutdownTest.test_hang_issue12364
-        @Test(arguments: Backend.poolWorkers) func tasksAreDoneAfterClose(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func tasksAreDoneAfterClose(backend: Backend) async throws {
             let pool = try Pool(processes: 5, options: backend.poolOptions)
             let tasks = try (0..<50).map { _ in
                 try pool.submit { () -> Int in
@@ -166,7 +166,7 @@ extension ProcessTests {
         }
 
         // CPython: ExecutorShutdownTest.test_cancel_futures, ThreadPoolShutdownTest.test_cancel_futures_wait_false
-        @Test(arguments: Backend.poolWorkers) func closeCancelsWhatWaits(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func closeCancelsWhatWaits(backend: Backend) async throws {
             let pool = try Pool(processes: 5, options: backend.poolOptions)
             let tasks = try (0..<50).map { _ in
                 try pool.submit { () -> Int in
@@ -183,7 +183,7 @@ extension ProcessTests {
         }
 
         // CPython: ExecutorShutdownTest.test_hang_gh94440
-        @Test(arguments: Backend.poolWorkers) func cancelJustBeforeClose(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func cancelJustBeforeClose(backend: Backend) async throws {
             for _ in 0..<10 {
                 let pool = try Pool(processes: 1, options: backend.poolOptions)
                 _ = try await pool.apply { 1 }
@@ -220,7 +220,8 @@ extension ProcessTests {
         }
 
         // CPython: ProcessPoolShutdownTest.test_processes_terminate, ProcessPoolShutdownTest.test_context_manager_shutdown
-        @Test(arguments: Backend.poolProcesses) func noWorkerOutlivesThePool(backend: Backend) async throws {
+        @Test(arguments: Backend.poolProcesses + [.stream]) func noWorkerOutlivesThePool(backend: Backend) async throws
+        {
             let pids = try await withPool(processes: 3, options: backend.poolOptions) { pool in
                 let values = try await pool.map(0..<9, chunkSize: 1) { $0 }
                 try check(values, is: Array(0..<9))
@@ -231,7 +232,9 @@ extension ProcessTests {
 
         // CPython: ProcessPoolShutdownTest.test_del_shutdown, ProcessPoolShutdownTest.test_shutdown_no_wait
         // CPython: ThreadPoolShutdownTest.test_del_shutdown, ThreadPoolShutdownTest.test_shutdown_no_wait
-        @Test(arguments: Backend.poolWorkers) func aClosedPoolThatIsDroppedDoesItsTasks(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func aClosedPoolThatIsDroppedDoesItsTasks(backend: Backend)
+            async throws
+        {
             var pool: Pool? = try Pool(processes: 2, options: backend.poolOptions)
             let tasks = try (0..<10).map { number in try pool!.submit { -number } }
             pool!.close()

@@ -10,11 +10,11 @@ private struct Failure: Error, Codable, Equatable {}
 /// Tasks in every state, in a pool with one worker that is held up.
 private struct Zoo {
     let pool: Pool
-    let gate: Event
+    let gate: Gate
     let finished, failed, cancelled, running, waiting: PoolTask<Int>
 
     init(_ backend: Backend) async throws {
-        let gate = try Event()
+        let gate = Gate()
         self.gate = gate
         pool = try Pool(processes: 1, options: backend.poolOptions)
         finished = try pool.submit { 42 }
@@ -33,10 +33,11 @@ private struct Zoo {
         gate.set()
         pool.close()
         try check(try await pool.join(timeout: .seconds(30)), "the pool did not end")
+        gate.remove()
     }
 }
 
-private func event(_ gate: Event, _ value: Int) throws -> Int {
+private func event(_ gate: Gate, _ value: Int) throws -> Int {
     try check(gate.wait(timeout: .seconds(60)))
     return value
 }
@@ -46,7 +47,7 @@ extension ProcessTests {
     struct FuturePythonTests {
         // CPython: FutureTests.test_cancelled, FutureTests.test_done, FutureTests.test_running
         // CPython: FutureTests.test_repr
-        @Test(arguments: Backend.poolWorkers) func states(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func states(backend: Backend) async throws {
             let zoo = try await Zoo(backend)
             #expect(zoo.finished.state == .finished && zoo.finished.isReady)
             #expect(zoo.failed.state == .failed && zoo.failed.isReady)
@@ -75,7 +76,7 @@ extension ProcessTests {
         }
 
         // CPython: FutureTests.test_result_with_timeout, FutureTests.test_exception_with_timeout
-        @Test(arguments: Backend.poolWorkers) func resultsWithoutWaiting(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func resultsWithoutWaiting(backend: Backend) async throws {
             let zoo = try await Zoo(backend)
             for task in [zoo.running, zoo.waiting] {
                 try await check(pool: .timedOut) { try await onThread { try task.waitForValue(timeout: .zero) } }
@@ -107,7 +108,7 @@ extension ProcessTests {
         // CPython: FutureTests.test_done_callback_with_result, FutureTests.test_done_callback_with_exception
         // CPython: FutureTests.test_done_callback_with_cancel, FutureTests.test_done_callback_already_successful
         // CPython: FutureTests.test_done_callback_already_failed, FutureTests.test_done_callback_already_cancelled
-        @Test(arguments: Backend.poolWorkers) func callbacks(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func callbacks(backend: Backend) async throws {
             let zoo = try await Zoo(backend)
             let seen = Mutex<[String: Int]>([:])
             @Sendable func note(_ name: String) -> @Sendable (Result<Int, any Error>) -> Void {
@@ -168,7 +169,7 @@ extension ProcessTests {
         }
 
         // CPython: WaitTests.test_20369
-        @Test(arguments: Backend.poolWorkers) func aTaskGivenTwice(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func aTaskGivenTwice(backend: Backend) async throws {
             try await withPool(processes: 1, options: backend.poolOptions) { pool async throws in
                 let task = try pool.submit { 1 }
                 let (done, pending) = try await PoolTask.wait(for: [task, task])
@@ -177,7 +178,7 @@ extension ProcessTests {
         }
 
         // CPython: WaitTests.test_first_completed, WaitTests.test_first_completed_some_already_completed
-        @Test(arguments: Backend.poolWorkers) func theFirst(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func theFirst(backend: Backend) async throws {
             let zoo = try await Zoo(backend)
             let quick = try Pool(processes: 1, options: backend.poolOptions)
             let one = try quick.submit { 1 }
@@ -195,7 +196,7 @@ extension ProcessTests {
 
         // CPython: WaitTests.test_first_exception, WaitTests.test_first_exception_some_already_complete
         // CPython: WaitTests.test_first_exception_one_already_failed
-        @Test(arguments: Backend.poolWorkers) func theFirstFailure(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func theFirstFailure(backend: Backend) async throws {
             let zoo = try await Zoo(backend)
             try await withPool(processes: 1, options: backend.poolOptions) { pool async throws in
                 let good = try pool.submit { 1 }
@@ -217,7 +218,7 @@ extension ProcessTests {
         }
 
         // CPython: WaitTests.test_all_completed, WaitTests.test_timeout
-        @Test(arguments: Backend.poolWorkers) func all(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func all(backend: Backend) async throws {
             let zoo = try await Zoo(backend)
             let tasks = [zoo.finished, zoo.failed, zoo.cancelled, zoo.running, zoo.waiting]
             let early = try await PoolTask.wait(for: tasks, timeout: .milliseconds(50))
@@ -229,7 +230,7 @@ extension ProcessTests {
         }
 
         // CPython: ThreadPoolWaitTests.test_pending_calls_race
-        @Test(arguments: Backend.poolWorkers) func noWakeUpIsLost(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func noWakeUpIsLost(backend: Backend) async throws {
             try await withPool(processes: 8, options: backend.poolOptions) { pool async throws in
                 let tasks = try (0..<100).map { number in
                     try pool.submit { () -> Int in
@@ -243,7 +244,7 @@ extension ProcessTests {
         }
 
         // CPython: AsCompletedTests.test_no_timeout, AsCompletedTests.test_duplicate_futures
-        @Test(arguments: Backend.poolWorkers) func asTheyAreDone(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func asTheyAreDone(backend: Backend) async throws {
             let zoo = try await Zoo(backend)
             zoo.gate.set()
             let tasks = [zoo.finished, zoo.failed, zoo.cancelled, zoo.running, zoo.waiting]
@@ -257,7 +258,7 @@ extension ProcessTests {
         }
 
         // CPython: AsCompletedTests.test_future_times_out, AsCompletedTests.test_correct_timeout_exception_msg
-        @Test(arguments: Backend.poolWorkers, [0, 100])
+        @Test(arguments: Backend.poolWorkersAnywhere, [0, 100])
         func asTheyAreDoneInTime(backend: Backend, milliseconds: Int) async throws {
             let zoo = try await Zoo(backend)
             var seen: [PoolTask<Int>] = []

@@ -1,3 +1,4 @@
+import Glibc
 import Multiprocessing
 
 extension Backend {
@@ -6,13 +7,28 @@ extension Backend {
     /// Those that are processes; copies by `.fork` cannot run Swift tasks.
     static let poolProcesses: [Backend] = [.forkServer, .spawn]
     static let poolWorkersOfAllKinds = poolProcesses + [.threads]
+    /// For tests whose tasks use no locks or other handles, which are of one machine.
+    static let poolWorkersAnywhere = poolWorkers + [.stream]
 
     /// A pool's options with workers of this kind.
     var poolOptions: PoolOptions {
         var options = PoolOptions()
-        if let startMethod { options.process.startMethod = startMethod } else { options.backend = .threads }
+        switch self {
+        case .threads: options.backend = .threads
+        case .stream: options.backend = .stream()
+        default: options.process.startMethod = startMethod
+        }
         return options
     }
+}
+
+/// An event for tasks of every backend: a file, because an event of the library's does not go over a socket.
+struct Gate: Codable, Sendable {
+    private var path = "/tmp/multiprocessing-gate-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+
+    func set() { close(creat(path, 0o600)) }
+    func wait(timeout: Duration) -> Bool { eventually(within: timeout) { access(path, F_OK) == 0 } }
+    func remove() { unlink(path) }
 }
 
 /// Throws unless `body` throws a ``PoolError`` of that kind.

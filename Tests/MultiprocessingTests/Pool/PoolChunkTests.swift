@@ -179,18 +179,18 @@ extension ProcessTests {
 
         @Test func argumentsAndResultsThatKill() async throws {
             try await withPool(processes: 2) { pool async throws in
-                let arguments = (0..<16).map { Mine($0 == 5 ? -1 : $0) }
-                for try await outcome in try pool.imap(arguments, chunkSize: 16, { $0.number }).outcomes {
+                let arguments = (0..<8).map { Mine($0 == 5 ? -1 : $0) }
+                for try await outcome in try pool.imap(arguments, chunkSize: 8, { $0.number }).outcomes {
                     switch outcome.result {
                     case .success(let value): #expect(value == outcome.index && value != 5)
                     case .failure(let error): #expect((error as? ProcessCrash)?.item == 5 && outcome.index == 5)
                     }
                 }
-                let results = try pool.imap(0..<16, chunkSize: 16) { Mine($0, isDeadly: $0 == 11) }
+                let results = try pool.imap(0..<8, chunkSize: 8) { Mine($0, isDeadly: $0 == 6) }
                 for try await outcome in results.outcomes {
                     switch outcome.result {
-                    case .success(let value): #expect(value.number == outcome.index && value.number != 11)
-                    case .failure(let error): #expect((error as? ProcessCrash)?.item == 11 && outcome.index == 11)
+                    case .success(let value): #expect(value.number == outcome.index && value.number != 6)
+                    case .failure(let error): #expect((error as? ProcessCrash)?.item == 6 && outcome.index == 6)
                     }
                 }
             }

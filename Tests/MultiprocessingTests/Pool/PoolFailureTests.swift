@@ -48,7 +48,10 @@ extension ProcessTests {
             let count = StormSize.tasks
             try await isolated {
                 try await LeakCheck.expectNoLeaks(within: .seconds(30)) {
-                    let pool = try Pool(processes: 4)
+                    var options = PoolOptions()
+                    // Many die with nothing to do.
+                    options.restartBudget.count = .max
+                    let pool = try Pool(processes: 4, options: options)
                     let isOver = Atomic(false)
                     async let kills = onThread { () -> Int in
                         var kills = 0
@@ -83,6 +86,41 @@ extension ProcessTests {
                     isOver.store(true, ordering: .releasing)
                     try check(try await kills > 0, "nobody was killed")
                     try check(ends.withLock { $0.allSatisfy { $0 == 1 } }, "a task ended more or less than once")
+                    pool.close()
+                    try check(try await pool.join(timeout: .seconds(30)), "the pool did not end")
+                }
+            }
+        }
+
+        /// The same for the items of a map, whose chunks are taken apart again and again.
+        @Test func killStormOfAMap() async throws {
+            let count = StormSize.tasks
+            try await isolated {
+                try await LeakCheck.expectNoLeaks(within: .seconds(30)) {
+                    var options = PoolOptions()
+                    options.restartBudget.count = .max
+                    let pool = try Pool(processes: 3, options: options)
+                    let storm = Task.detached {
+                        while !Task.isCancelled {
+                            try? await Task.sleep(for: .milliseconds(20))
+                            if let victim = pool.processIdentifiers.randomElement() { kill(victim, SIGKILL) }
+                        }
+                    }
+                    defer { storm.cancel() }
+                    let values = try await pool.map(0..<count, retries: 1000) { number in
+                        if number % 10 == 0 { pause(.milliseconds(1)) }
+                        return number * 3
+                    }
+                    try check(values == (0..<count).map { $0 * 3 })
+                    var seen = 0
+                    let results = try pool.imap(0..<count, ordered: false, chunkSize: 50, retries: 1000) { $0 }
+                    for try await outcome in results.outcomes {
+                        try check(try outcome.result.get(), is: outcome.index)
+                        seen += 1
+                    }
+                    try check(seen, is: count)
+                    storm.cancel()
+                    await storm.value
                     pool.close()
                     try check(try await pool.join(timeout: .seconds(30)), "the pool did not end")
                 }

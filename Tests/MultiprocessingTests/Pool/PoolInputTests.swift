@@ -27,7 +27,7 @@ extension ProcessTests {
     @Suite(.timeLimit(.minutes(2)))
     struct PoolInputTests {
         // CPython: _TestPool.test_imap_handle_iterable_exception, _TestPool.test_map_handle_iterable_exception
-        @Test(arguments: Backend.poolWorkers, [(0, 1), (3, 1), (10, 1), (27, 10)])
+        @Test(arguments: Backend.poolWorkersAnywhere, [(0, 1), (3, 1), (10, 1), (27, 10)])
         func resultsBeforeAnInputThatFails(backend: Backend, _ place: (failure: Int, chunkSize: Int)) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 var values: [Int] = []
@@ -43,7 +43,9 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_imap_unordered_handle_iterable_exception
-        @Test(arguments: Backend.poolWorkers) func unorderedResultsOfAnInputThatFails(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func unorderedResultsOfAnInputThatFails(backend: Backend)
+            async throws
+        {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 var values: Set<Int> = []
                 await #expect(throws: BadInput(place: 10)) {

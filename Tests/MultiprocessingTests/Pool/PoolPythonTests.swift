@@ -45,7 +45,7 @@ extension ProcessTests {
     @Suite(.timeLimit(.minutes(2)))
     struct PoolPythonTests {
         // CPython: _TestPool.test_apply
-        @Test(arguments: Backend.poolWorkers) func apply(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func apply(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 let number = 7
                 #expect(try await pool.apply { number * number } == 49)
@@ -54,7 +54,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_map
-        @Test(arguments: Backend.poolWorkersOfAllKinds) func mapInAPool(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersOfAllKinds + [.stream]) func mapInAPool(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 #expect(try await pool.map(0..<10) { $0 * $0 } == (0..<10).map { $0 * $0 })
                 #expect(try await pool.map(0..<100, chunkSize: 20) { $0 * $0 } == (0..<100).map { $0 * $0 })
@@ -63,7 +63,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_starmap, _TestPool.test_starmap_async
-        @Test(arguments: Backend.poolWorkers) func starMap(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func starMap(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 let pairs = Array(zip(0..<100, (0..<100).reversed()))
                 let expected = pairs.map { $0 * $1 }
@@ -74,7 +74,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_map_async, _TestPool.test_map_async_callbacks
-        @Test(arguments: Backend.poolWorkers) func mapInTheBackground(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func mapInTheBackground(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 async let squares = pool.map(0..<10) { $0 * $0 }
                 let failing = Task {
@@ -86,7 +86,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_map_unplicklable
-        @Test(arguments: Backend.poolWorkers) func anItemThatCannotBeSent(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func anItemThatCannotBeSent(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 await #expect(throws: (any Error).self) { try await pool.map([Unsendable()]) { _ in 1 } }
                 #expect(try await pool.apply { 1 } == 1)
@@ -94,7 +94,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_map_chunksize, _TestPool.test_empty_iterable
-        @Test(arguments: Backend.poolWorkers) func nothing(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func nothing(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 #expect(try await pool.map([Int](), chunkSize: 1) { $0 }.isEmpty)
                 #expect(try await pool.map([Int]()) { $0 }.isEmpty)
@@ -107,7 +107,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_async
-        @Test(arguments: Backend.poolWorkers) func aResultThatTakesItsTime(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func aResultThatTakesItsTime(backend: Backend) async throws {
             try await withPool(processes: 1, options: backend.poolOptions) { pool async throws in
                 let task = try pool.submit { () -> Int in
                     pause(.milliseconds(100))
@@ -132,7 +132,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_imap, ExecutorTest.test_free_reference
-        @Test(arguments: Backend.poolWorkers) func imap(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func imap(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 var values = try pool.imap(0..<10) { $0 * $0 }.makeAsyncIterator()
                 for number in 0..<10 { #expect(try await values.next() == number * number) }
@@ -153,7 +153,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_imap_unordered
-        @Test(arguments: Backend.poolWorkers) func imapUnordered(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func imapUnordered(backend: Backend) async throws {
             try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 for chunkSize in [1, 53] {
                     var values: [Int] = []
@@ -166,7 +166,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_make_pool, ExecutorTest.test_max_workers_negative
-        @Test(arguments: Backend.poolWorkers) func sizes(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func sizes(backend: Backend) async throws {
             for count in [0, -1] {
                 try await check(pool: .invalidArgument) { try Pool(processes: count, options: backend.poolOptions) }
             }
@@ -189,7 +189,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_context, _TestPool.test_enter
-        @Test(arguments: Backend.poolWorkers) func theEndOfTheScope(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func theEndOfTheScope(backend: Backend) async throws {
             let pool = try await withPool(processes: 2, options: backend.poolOptions) { pool async throws in
                 let values = try await pool.map(0..<20) { $0 * $0 }
                 #expect(values == (0..<20).map { $0 * $0 })
@@ -221,7 +221,7 @@ extension ProcessTests {
         }
 
         // CPython: _TestPool.test_map_no_failfast
-        @Test(arguments: Backend.poolWorkers) func hugeErrors(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func hugeErrors(backend: Backend) async throws {
             let pool = try Pool(processes: 2, options: backend.poolOptions)
             await #expect(throws: ValueError.self) {
                 try await pool.map(0..<2, chunkSize: 1) { _ -> Int in
@@ -234,7 +234,8 @@ extension ProcessTests {
 
         // CPython: _TestPool.test_release_task_refs, ExecutorTest.test_no_stale_references
         // CPython: ProcessPoolExecutorTest.test_ressources_gced_in_workers
-        @Test(arguments: Backend.poolWorkers) func argumentsAndResultsAreReleased(backend: Backend) async throws {
+        @Test(arguments: Backend.poolWorkersAnywhere) func argumentsAndResultsAreReleased(backend: Backend) async throws
+        {
             try await withPool(processes: 1, options: backend.poolOptions) { pool async throws in
                 let before = Counted.alive.load(ordering: .relaxed)
                 let sum = try await pool.map((0..<100).map { Counted($0) }) { Counted($0.number) }
@@ -270,7 +271,7 @@ extension ProcessTests {
 
         // CPython: _TestPoolWorkerLifetime.test_pool_worker_lifetime, ProcessPoolExecutorTest.test_max_tasks_per_child
         // CPython: ProcessPoolExecutorTest.test_max_tasks_per_child_defaults_to_spawn_context
-        @Test(arguments: Backend.poolProcesses) func workersAreReplaced(backend: Backend) async throws {
+        @Test(arguments: Backend.poolProcesses + [.stream]) func workersAreReplaced(backend: Backend) async throws {
             var options = backend.poolOptions
             options.tasksPerWorker = 10
             try await withPool(processes: 2, options: options) { pool async throws in
@@ -314,9 +315,8 @@ extension ProcessTests {
         }
 
         // CPython: TestInitializers.test_pool_initializer, InitializerMixin.test_initializer
-        @Test(arguments: Backend.poolWorkersOfAllKinds) func initializersRunOnceInEachWorker(backend: Backend)
-            async throws
-        {
+        @Test(arguments: Backend.poolWorkersOfAllKinds)
+        func initializersRunOnceInEachWorker(backend: Backend) async throws {
             let counter = try CountingSemaphore(value: 0)
             let pool = try Pool(processes: 2, options: backend.poolOptions) { try counter.release() }
             #expect(try await pool.apply { 1 } == 1)
@@ -337,7 +337,7 @@ extension ProcessTests {
         // CPython: TestPoolNotLeakOnFailure.test_release_unused_processes
         // CPython: FailingInitializerMixin.test_initializer
         // CPython: FailingInitializerResourcesTest.test_forkserver, FailingInitializerResourcesTest.test_spawn
-        @Test(arguments: [Backend.forkServer, .spawn])
+        @Test(arguments: [Backend.forkServer, .spawn, .stream])
         func aPoolThatCannotStartLeavesNothing(backend: Backend) async throws {
             try await isolated {
                 try await LeakCheck.expectNoLeaks(within: .seconds(20)) {

@@ -88,6 +88,17 @@ struct PoolSchedulerTests {
         #expect(world.starts <= 8)
     }
 
+    @Test func workersThatComeAndGoDoNotEndThePool() {
+        var scheduler = PoolScheduler(PoolScheduler.Configuration(size: 1, patience: 3))
+        var actions = scheduler.begin()
+        for worker in 0..<20 {
+            #expect(actions == [.start(worker, after: .zero)])
+            #expect(scheduler.workerReady(worker).isEmpty)
+            actions = scheduler.workerEnded(worker, at: .zero, isFailure: false)
+        }
+        #expect(!scheduler.hasGivenUp)
+    }
+
     @Test func onlyTheTaskThatHadBegunCrashes() {
         var world = World(PoolScheduler.Configuration(size: 1, prefetch: 2))
         for _ in 0..<3 { world.apply(.submit(retries: 0)) }
@@ -437,7 +448,7 @@ private struct World {
 }
 
 /// The same numbers for the same seed (xorshift).
-private struct Seeded: RandomNumberGenerator {
+struct Seeded: RandomNumberGenerator {
     var state: UInt64
 
     mutating func next() -> UInt64 {

@@ -170,6 +170,25 @@ extension ProcessTests {
             }
         }
 
+        @Test(.enabled(if: CrashTests.hasBacktracer)) func aCrashIsExplained() async throws {
+            try await withPool(processes: 2) { pool in
+                // As it is built, it is on the thread that reads messages, or among the runtime's threads.
+                let tasks = [
+                    try pool.submit { trapOnOverflow(.max) },
+                    try pool.submit {
+                        await Task.yield()
+                        return trapOnOverflow(.max)
+                    },
+                ]
+                for task in tasks {
+                    let crash = await #expect(throws: ProcessCrash.self) { try await task.value }
+                    #expect(crash?.reason == .trap)
+                    #expect(crash?.message == "Swift runtime failure: arithmetic overflow")
+                    #expect(crash?.backtrace.contains { $0.contains("trapOnOverflow") } == true)
+                }
+            }
+        }
+
         @Test func graceLetsATaskEndByItself() async throws {
             var options = PoolOptions()
             options.grace = .seconds(20)
@@ -187,3 +206,6 @@ extension ProcessTests {
         }
     }
 }
+
+/// Not inlined, so that it is a frame of its own.
+@inline(never) private func trapOnOverflow(_ number: Int) -> Int { number + 1 }

@@ -1,7 +1,14 @@
+import Foundation
 import Glibc
 import Multiprocessing
 import SystemPackage
 import Testing
+
+/// A lazy constant that takes its time: threads that want it meet in its initialiser.
+private let slowConstant: Int = {
+    pause(.milliseconds(200))
+    return 7
+}()
 
 extension ProcessTests {
     /// Fork servers that left something behind, or were given up too early.
@@ -18,6 +25,24 @@ extension ProcessTests {
                 let left = eventually { childrenOfThisProcess().isEmpty }
                 try check(left, "left: \(childrenOfThisProcess())")
             }
+        }
+
+        /// The main thread of a child had its server's thread id in the runtime's cache: it could not give back the lock of a lazy
+        /// constant's initialiser, and whoever had come there meanwhile stayed.
+        @Test func threadsOfAChildMeetInALazyConstant() async throws {
+            let child = try ChildProcess(startMethod: .forkServer) { () -> Bool in
+                let other = DispatchSemaphore(value: 0)
+                Foundation.Thread.detachNewThread {
+                    pause(.milliseconds(50))
+                    if slowConstant == 7 { other.signal() }
+                }
+                return slowConstant == 7 && other.wait(timeout: .now() + 10) == .success
+            }
+            try child.start()
+            let isOver = try await child.join(timeout: .seconds(20))
+            if !isOver { try child.kill() }
+            #expect(isOver)
+            #expect(try await child.value)
         }
 
         /// Nor did its server end when a preload hook did not end in time.

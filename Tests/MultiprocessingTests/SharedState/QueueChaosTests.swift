@@ -53,6 +53,31 @@ extension ProcessTests {
             #expect(report.steps.contains("queue.put.written"))
         }
 
+        /// Back to the start of the ring while something behind it is still needed.
+        @Test func putBeforeAHold() async throws {
+            let report = try await killAtEveryStep {
+                let queue = try Queue<[UInt8]>(maximumBytes: 400_000)
+                for (value, size) in [(0, 120_000), (1, 30_000)] {
+                    try await queue.put([UInt8](repeating: UInt8(value), count: size))
+                }
+                _ = try await queue.get()
+                try await queue.lease().release()
+                return queue
+            } operation: { queue in
+                try queue.put([UInt8](repeating: 2, count: 50_000), timeout: .seconds(10))
+            } survivors: { queue, death in
+                let count = try queue.count
+                try check(count == 2 || count == 1 && death != nil)
+                try await queue.put([3], timeout: .seconds(10))
+                var found: [[UInt8]] = []
+                for _ in 0...count { found.append(try await queue.get(timeout: .seconds(10))) }
+                let second = count == 2 ? [[UInt8](repeating: 2, count: 50_000)] : []
+                try check(found == [[UInt8](repeating: 1, count: 30_000)] + second + [[3]])
+                try await Self.works(queue)
+            }
+            #expect(report.steps.contains("queue.put.jumping"))
+        }
+
         /// A producer that has looked and found the queue open, and is held up until after the shutdown.
         @Test(arguments: [false, true]) func noPutAfterShutdown(isImmediate: Bool) async throws {
             let queue = try Self.queue()

@@ -255,6 +255,51 @@ extension ProcessTests {
             }
         }
 
+        /// Any order of puts, gets and leases of any sizes, by the short ways and the long ones, in a ring that is just large enough.
+        @Test(arguments: [1, 2, 3, 4]) func asAModelSays(seed: UInt64) async throws {
+            var random = Numbers(state: seed)
+            let queue = try Queue<[UInt8]>(maximumBytes: 512 << 10)
+            var line: [[UInt8]] = []
+            var leases: [Lease<[UInt8]>] = []
+            var size = 0
+            for step in 0..<4000 {
+                switch Int.random(in: 0..<10, using: &random) {
+                case 0..<5 where size < 150 << 10 && line.count < 20:
+                    let count = Int.random(
+                        in: 0..<[20, 1100, 17_000, 60_000].randomElement(using: &random)!,
+                        using: &random
+                    )
+                    let item = [UInt8](repeating: UInt8(truncatingIfNeeded: step), count: count)
+                    try await onThread { try queue.put(item, timeout: .seconds(10)) }
+                    line.append(item)
+                    size += count
+                case 5..<8 where !line.isEmpty:
+                    let item = try await onThread { try queue.get(timeout: .seconds(10)) }
+                    #expect(item == line.removeFirst())
+                    size -= item.count
+                case 8 where !line.isEmpty && leases.count < 3:
+                    let lease = try await queue.lease(for: .seconds(60), timeout: .seconds(10))
+                    #expect(lease.value == line.removeFirst())
+                    leases.append(lease)
+                case 9 where !leases.isEmpty:
+                    let lease = leases.remove(at: Int.random(in: 0..<leases.count, using: &random))
+                    size -= lease.value.count
+                    try lease.complete()
+                default: break
+                }
+                try #require(try queue.count == line.count)
+            }
+        }
+
+        /// Values that a consumer saw before an immediate shutdown are not taken after it.
+        @Test func shutdownDiscardsWhatWasSeen() throws {
+            let queue = try Queue<Int>()
+            for number in 0..<100 { try queue.putImmediately(number) }
+            #expect(try queue.getImmediately() == 0)
+            try queue.shutdown(immediate: true)
+            try check(queueThrows: .shutDown) { _ = try queue.getImmediately() }
+        }
+
         @Test func undecodable() async throws {
             struct Picky: Codable, Sendable, Equatable {
                 var number: Int
@@ -314,3 +359,13 @@ extension ProcessTests {
 
 /// Calls what blocks, from a synchronous context.
 func onlyOnThisThread<R>(_ body: () throws -> R) rethrows -> R { try body() }
+
+/// Numbers that are the same in every run.
+private struct Numbers: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return state >> 33 | state << 31
+    }
+}

@@ -20,7 +20,11 @@ import Testing
 /// were about; a test that minds either belongs into `isolated { }`.
 enum Backend: String, CaseIterable, Codable, Sendable, CustomTestStringConvertible {
     case forkServer, spawn, fork, threads
+    /// Workers of a pool that are joined to it by sockets: processes that the fork server makes.
+    case stream
 
+    /// Where bodies run; streams are for pools only.
+    static let allCases: [Backend] = [.forkServer, .spawn, .fork, .threads]
     /// Those that are processes.
     static let processes: [Backend] = [.forkServer, .spawn, .fork]
 
@@ -30,7 +34,7 @@ enum Backend: String, CaseIterable, Codable, Sendable, CustomTestStringConvertib
         case .forkServer: .forkServer
         case .spawn: .spawn
         case .fork: .fork
-        case .threads: nil
+        case .threads, .stream: nil
         }
     }
 

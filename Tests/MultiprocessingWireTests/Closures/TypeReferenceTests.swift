@@ -1,4 +1,5 @@
 import MultiprocessingWire
+import Synchronization
 import Testing
 
 private struct Secret<T> { struct Inner<U> { var t: T; var u: U } }
@@ -84,5 +85,11 @@ private struct OpaqueError: Error, CustomStringConvertible { var description: St
         let text = try #require(error?.description)
         #expect(text.contains("TypeReferenceTests.swift:\(line)") && text.contains("NotCodable"))
         #expect(text.contains("ChildProcess(arguments: x)"))
+    }
+
+    @Test func valuesThatCannotBeCopiedAreRefused() {
+        let mutex = Mutex(1)
+        let error = #expect(throws: ClosureError.self) { _ = try encodeClosure { mutex.withLock { $0 } } }
+        #expect(error?.code == .notTransferable && error?.subject?.contains("Mutex") == true)
     }
 }

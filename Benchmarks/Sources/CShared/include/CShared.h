@@ -27,6 +27,10 @@ int64_t mpb_mutex_contended(int count, int processes);
 // `count` copies of `size` bytes from one place to another, both in use already.
 int64_t mpb_copies(size_t size, int count);
 
+// `count` times `size` bytes from a forked process to this one by two copies, into and out of four places of shared memory that both have
+// touched before: what is left of a queue when everything but the copies is taken away.
+int64_t mpb_ring_copies(size_t size, int count);
+
 // `count` messages of `size` bytes from a forked process to this one; -ENOSYS where the library is not installed.
 int64_t mpb_zeromq(size_t size, int count);
 int64_t mpb_boost_queue(size_t size, int count);

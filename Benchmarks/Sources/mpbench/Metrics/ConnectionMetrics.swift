@@ -44,6 +44,7 @@ let connectionMetrics: [Metric] = [
 private let hotRounds = 20_000
 private let coldRounds = 50
 private let pause: Int64 = 500_000
+private let warmUp: Int64 = 50_000_000
 private let items = 100_000
 
 private func perRound(_ time: Int64, _ rounds: Int) throws -> Double {
@@ -74,6 +75,10 @@ final class Echo: Sendable {
     func time(rounds: Int, pause: Int64) throws -> Double {
         try connection.send(0)
         _ = try connection.receive(Int.self, timeout: .seconds(10))
+        // The kernel may have woken the partner on this very processor, from which it takes one of two that are busy after some
+        // milliseconds. A forked partner begins on another one.
+        let warm = mpb_now() + (pause > 0 ? 0 : warmUp)
+        while mpb_now() < warm { try roundTrip(0) }
         var paused: Int64 = 0
         let begin = mpb_now()
         for round in 0..<rounds {

@@ -39,7 +39,9 @@ private func large(_ name: String, size: Int, count: Int) -> Metric {
         name: name,
         summary: "an array of \(size) bytes through a queue from a child",
         unit: .microseconds,
-        target: size >= 64 << 10 ? .atMost(2, times: "c_copy_fresh") : .atMost(1.0 / 10, times: "cpython")
+        target: size >= 64 << 10 ? .atMost(2, times: "c_copy_fresh") : .atMost(1.0 / 10, times: "cpython"),
+        moreTargets: (size >= 64 << 10 ? [.atMost(2, times: "c_copy")] : [])
+            + [.atMost(1, times: "zeromq"), .atMost(1, times: "boost")]
     ) { context in
         let bytes = [UInt8](repeating: 7, count: size)
         let messages = messageQueues(size: size, count: count).map { series in
@@ -47,6 +49,7 @@ private func large(_ name: String, size: Int, count: Int) -> Metric {
         }
         return [
             Series("ours") { try queueTime(of: bytes, count: count) / 1000 },
+            Series("c_ring") { microseconds(try nanoseconds(mpb_ring_copies(size, Int32(count)))) / Double(count) },
             Series("c_copy") { microseconds(try nanoseconds(mpb_copies(size, Int32(count)))) / Double(count) },
             Series("c_copy_fresh") {
                 microseconds(try bytes.withUnsafeBytes { try nanoseconds(mpb_copy_twice($0.baseAddress, $0.count)) })

@@ -1,8 +1,16 @@
 internal import MultiprocessingSystem
 internal import SystemPackage
 
-/// The parent's end of a child's standard error: passes on what comes, and keeps the end of it.
-struct ErrorRelay {
+/// The parent's end of a child's standard output or error: passes on what comes, and may keep the end of it.
+struct StreamRelay {
+    /// Where it goes.
+    enum Destination {
+        case standardError
+        /// To somebody who takes it line by line.
+        case lines(LineSplitter)
+        case nowhere
+    }
+
     /// Enough for a message and a backtrace of some depth.
     static let kept = 32 * 1024
     /// A pipe takes this much without waiting once it is found writable (PIPE_BUF).
@@ -14,11 +22,13 @@ struct ErrorRelay {
     private(set) var tail: [UInt8] = []
     /// Read and not yet passed on.
     private var pending: [UInt8] = []
-    private var passesOn: Bool
+    private var destination: Destination
+    private let keepsTail: Bool
 
-    init(pipe: SharedDescriptor?, passesOn: Bool) {
+    init(pipe: SharedDescriptor?, to destination: Destination, keepsTail: Bool) {
         self.pipe = pipe
-        self.passesOn = passesOn
+        self.destination = destination
+        self.keepsTail = keepsTail
     }
 
     /// Whether something was read that could not be passed on yet.
@@ -31,7 +41,7 @@ struct ErrorRelay {
 
     enum Progress { case empty, more, ended, stalled }
 
-    /// Takes in what is there. Does not wait: if this process's standard error is full, the child's has to be.
+    /// Takes in what is there. Does not wait: if there is no room for it here, the child has to wait.
     mutating func pump(patience: Duration = .zero) -> Progress {
         guard passPending(patience) else { return .stalled }
         guard pipe != nil else { return .ended }
@@ -40,10 +50,9 @@ struct ErrorRelay {
                 do throws(Errno) {
                     let count = try pipe!.descriptor.read(into: buffer)
                     guard count > 0 else { return .ended }
-                    let bytes = buffer[..<count]
-                    tail.append(contentsOf: bytes)
+                    pending = Array(buffer[..<count])
+                    if keepsTail { tail += pending }
                     if tail.count > 2 * Self.kept { tail.removeFirst(tail.count - Self.kept) }
-                    if passesOn { pending = Array(bytes) }
                 } catch {
                     return error == .resourceTemporarilyUnavailable ? .empty : .ended
                 }
@@ -53,11 +62,21 @@ struct ErrorRelay {
         }
     }
 
-    /// Passes on what was read; false if standard error is full.
+    /// Passes on what was read; false if there is no room for it.
     private mutating func passPending(_ patience: Duration) -> Bool {
         guard !pending.isEmpty else { return true }
-        guard StandardError.isWritable(within: patience) else { return false }
-        pending.withUnsafeBytes { StandardError.write($0) }
+        switch destination {
+        case .standardError:
+            guard StandardError.isWritable(within: patience) else { return false }
+            pending.withUnsafeBytes { StandardError.write($0) }
+        case .lines(var splitter):
+            guard patience > .zero || splitter.hasRoom else { return false }
+            // A copy of the buffer would be made for each chunk otherwise.
+            destination = .nowhere
+            splitter.take(pending)
+            destination = .lines(splitter)
+        case .nowhere: break
+        }
         pending = []
         return true
     }
@@ -75,11 +94,15 @@ struct ErrorRelay {
             let progress = pump(patience: .seconds(1))
             if progress == .stalled {
                 // Nobody reads this process's standard error. The report still gets its lines.
-                passesOn = false
+                destination = .nowhere
                 pending = []
             } else if progress != .more {
                 break
             }
+        }
+        if case .lines(var splitter) = destination {
+            splitter.finish()
+            destination = .nowhere
         }
     }
 }

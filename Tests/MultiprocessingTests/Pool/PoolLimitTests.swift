@@ -1,0 +1,196 @@
+import Glibc
+import MultiprocessingTestKit
+import Synchronization
+import Testing
+
+@testable import Multiprocessing
+
+/// Memory that a task leaves behind.
+nonisolated(unsafe) private var hoard: [[UInt8]] = []
+
+extension ProcessTests {
+    /// Limits of tasks, of starts, and of how often workers are replaced.
+    @Suite(.timeLimit(.minutes(2)))
+    struct PoolLimitTests {
+        private struct Broken: Error, Codable {}
+
+        private func failure(
+            _ options: PoolOptions = PoolOptions(),
+            _ initializer: @escaping @Sendable () throws -> Void
+        ) async throws -> PoolError {
+            var options = options
+            // A crash report takes its time.
+            options.restartBudget.inARow = 4
+            let pool = try Pool(processes: 2, options: options, initializer: initializer)
+            let task = try pool.submit { 1 }
+            let error = await #expect(throws: PoolError.self) { try await task.value }
+            #expect(try await pool.join(timeout: .seconds(30)))
+            let late = #expect(throws: PoolError.self) { try pool.submit { 2 } }
+            #expect(error?.code == .workersFail && late?.code == .workersFail)
+            return try #require(error)
+        }
+
+        @Test func initializersThatFail() async throws {
+            #expect(try await failure { throw Broken() }.message.contains("Broken"))
+            #expect(try await failure { fatalError("no good") }.message.contains("no good"))
+            #expect(try await failure { exit(4) }.message.contains("4"))
+        }
+
+        @Test func initializersThatDoNotReturn() async throws {
+            var options = PoolOptions()
+            options.initializerTimeout = .milliseconds(300)
+            let error = try await failure(options) { while true { pause(.seconds(10)) } }
+            #expect(error.message.contains("did not return within 0.3 seconds"), "\(error)")
+        }
+
+        @Test func aSlowInitializerIsNoHarm() async throws {
+            var options = PoolOptions()
+            options.initializerTimeout = .seconds(60)
+            try await withPool(processes: 2, options: options, initializer: { pause(.milliseconds(200)) }) {
+                pool async throws in
+                #expect(try await pool.map(0..<10) { $0 }.count == 10)
+            }
+        }
+
+        @Test func workersThatAreKilledWithNothingToDo() async throws {
+            var options = PoolOptions()
+            options.restartBudget.inARow = 3
+            let pool = try Pool(processes: 1, options: options)
+            #expect(try await pool.apply { 1 } == 1)
+            for _ in 0..<3 {
+                #expect(try await eventually(within: .seconds(20)) { pool.snapshot.workers.first?.state == .idle })
+                let victim = try #require(pool.processIdentifiers.first)
+                kill(victim, SIGKILL)
+                #expect(try await eventually(within: .seconds(20)) { pool.processIdentifiers.first != victim })
+            }
+            #expect(try await pool.join(timeout: .seconds(20)))
+            let error = #expect(throws: PoolError.self) { try pool.submit { 1 } }
+            #expect(error?.code == .workersFail && error?.message.contains("killed") == true)
+        }
+
+        @Test func optionsThatMakeNoSense() throws {
+            let changes: [(inout PoolOptions) -> Void] = [
+                { $0.restartBudget.inARow = 0 }, { $0.restartBudget.count = 0 }, { $0.restartBudget.period = .zero },
+                { $0.memoryPerTask = 0 }, { $0.initializerTimeout = .zero },
+                { $0.drain = SignalDrain(on: [SIGKILL]) }, { $0.drain = SignalDrain(on: [-1]) },
+            ]
+            for change in changes {
+                var options = PoolOptions()
+                change(&options)
+                let error = #expect(throws: PoolError.self) { try Pool(processes: 1, options: options) }
+                #expect(error?.code == .invalidArgument)
+            }
+        }
+
+        @Test func aTaskThatUsesTooMuchMemory() async throws {
+            try await withPool(processes: 2) { pool async throws in
+                // Both are up, and one of them stays.
+                _ = try await pool.map(0..<8, chunkSize: 1) { $0 }
+                let gate = try Event()
+                let other = try pool.submit {
+                    _ = try gate.wait(timeout: .seconds(60))
+                    return ChildProcess<Void>.current.processIdentifier
+                }
+                let greedy = try pool.submit(memoryLimit: 300 << 20) {
+                    hoard.append([UInt8](repeating: 1, count: 500 << 20))
+                    pause(.seconds(60))
+                }
+                let error = await #expect(throws: PoolError.self) { try await greedy.value }
+                #expect(error?.code == .memoryExceeded)
+                #expect(error?.message.contains("of 300 MiB that it may have") == true, "\(String(describing: error))")
+                let before = pool.processIdentifiers
+                gate.set()
+                #expect(before.contains(try await other.value))
+                #expect(try await pool.apply(memoryLimit: 300 << 20) { 3 } == 3)
+            }
+        }
+
+        @Test func anItemThatUsesTooMuchMemory() async throws {
+            var options = PoolOptions()
+            options.memoryPerTask = 300 << 20
+            try await withPool(processes: 1, options: options) { pool async throws in
+                let results = try pool.imap(0..<6, chunkSize: 3) { number in
+                    if number == 4 {
+                        hoard.append([UInt8](repeating: 1, count: 500 << 20))
+                        pause(.seconds(60))
+                    }
+                    return number
+                }
+                for try await outcome in results.outcomes {
+                    switch outcome.result {
+                    case .success(let value): #expect(value == outcome.index && value != 4)
+                    case .failure(let error):
+                        #expect((error as? PoolError)?.code == .memoryExceeded && outcome.index == 4)
+                    }
+                }
+            }
+        }
+
+        @Test func theSnapshotHasProcessorTime() async throws {
+            try await withPool(processes: 1) { pool async throws in
+                try await pool.apply {
+                    let end = ContinuousClock.now + .milliseconds(300)
+                    while ContinuousClock.now < end {}
+                }
+                let used = try #require(pool.snapshot.workers.first?.processorTime)
+                #expect(used >= .milliseconds(30) && used < .seconds(60), "\(used)")
+            }
+        }
+
+        @Test func aTaskThatKillsIsNotTriedWithoutEnd() async throws {
+            try await withPool(processes: 2) { pool async throws in
+                let poison = try pool.submit(retries: 3) { () -> Int in fatalError("poison") }
+                let crash = await #expect(throws: ProcessCrash.self) { try await poison.value }
+                #expect(crash?.attempts == 4 && crash?.message?.contains("poison") == true)
+                #expect(try await pool.apply { 1 } == 1)
+            }
+        }
+
+        /// Tasks are cancelled just when they end: the ones behind do not suffer for it, and do not even begin twice.
+        @Test func cancellationHitsNobodyElse() async throws {
+            let begun = try SharedAtomic(0)
+            try await withPool(processes: 2) { pool async throws in
+                for round in 0..<300 {
+                    let first = try pool.submit { pause(.microseconds(300)) }
+                    let others = try (0..<4).map { number in
+                        try pool.submit { () -> Int in
+                            begun.wrappingAdd(1)
+                            return round + number
+                        }
+                    }
+                    try await Task.sleep(for: .microseconds(100 + round * 2))
+                    first.cancel()
+                    for (number, task) in others.enumerated() { #expect(try await task.value == round + number) }
+                }
+            }
+            #expect(begun.load() == 1200)
+        }
+
+        @Test func poolsInsidePoolsShareWhatThereIs() async throws {
+            try await isolated {
+                setenv("SWIFT_MULTIPROCESSING_CPU_COUNT", "8", 1)
+                try await withPool(processes: 2) { pool async throws in
+                    // Eight, less two, for two of them.
+                    let counts = try await pool.apply {
+                        let first = try Pool()
+                        let second = try Pool()
+                        let third = try Pool(processes: 2)
+                        let deeper = try await first.apply { [try Pool().processCount, try Pool().processCount] }
+                        first.terminate()
+                        try await first.join()
+                        let later = [first.processCount, second.processCount, third.processCount] + deeper
+                        return later + [try Pool().processCount]
+                    }
+                    try check(counts, is: [3, 1, 2, 1, 1, 1])
+                    // The worker that had pools before lets go of them when they have ended, or it is the other one.
+                    let end = ContinuousClock.now + .seconds(30)
+                    while try await pool.apply({ try Pool().processCount }) != 3, ContinuousClock.now < end {
+                        try await Task.sleep(for: .milliseconds(50))
+                    }
+                    try check(ContinuousClock.now < end, is: true)
+                }
+                try check(try Pool().processCount, is: 8)
+            }
+        }
+    }
+}
