@@ -18,6 +18,7 @@ let package = Package(
     name: "swift-multiprocessing",
     products: [
         .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+        .library(name: "MultiprocessingObservability", targets: ["MultiprocessingObservability"]),
         .library(name: "MultiprocessingTestKit", targets: ["MultiprocessingTestKit"]),
         .executable(name: "pep371", targets: ["pep371"]),
         // For the package under Benchmarks/ only; no promise is made about it.
@@ -25,6 +26,9 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        // Of MultiprocessingObservability only: what imports the library alone builds none of them.
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         // Of the benchmark program only: what imports the library builds neither.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/attaswift/BigInt", from: "6.0.0"),
@@ -45,6 +49,16 @@ let package = Package(
         .target(
             name: "Multiprocessing",
             dependencies: ["MultiprocessingSystem", "MultiprocessingWire", system],
+            swiftSettings: swiftSettings
+        ),
+        // Pools in the terms of swift-metrics and swift-log.
+        .target(
+            name: "MultiprocessingObservability",
+            dependencies: [
+                "Multiprocessing",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: swiftSettings
         ),
         // For tests: leak checks, deaths at every step of a protocol, storms of them.
@@ -112,6 +126,18 @@ let package = Package(
             name: "MultiprocessingTests",
             dependencies: [
                 "Multiprocessing", "MultiprocessingTestKit", "mp-scenarios", "mp-toplevel", "tree-hash", system,
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MultiprocessingObservabilityTests",
+            dependencies: [
+                "Multiprocessing",
+                "MultiprocessingObservability",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "InMemoryLogging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings
         ),

@@ -25,6 +25,7 @@ enum Scenarios {
         case "segments": try await Segments.run(rest)
         case "left-copy": try LeftCopy.run(method: rest[0])
         case "terminal": try Terminals.run(method: rest[0], waitingFor: rest[1])
+        case "progress": ProgressScenario.run()
         case "shell": Terminals.shell(method: rest[0], waitingFor: rest[1])
         case "pool-forms": try await PoolPrograms.forms(threads: rest[0] == "threads")
         case "keep-pool": try await PoolPrograms.keepPool(method: rest[0])

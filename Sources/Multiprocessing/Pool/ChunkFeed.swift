@@ -20,10 +20,13 @@ where Items.Element: Codable & Sendable {
     private let line: Line
     private let reader: Task<Void, Never>
     private var ledger: ChunkLedger<Items.Element, Value>
+    private let progress: PoolProgress?
     private var inputEnded = false
     private var inputError: (any Error)?
 
     init(_ pool: Pool, _ items: Items, _ settings: MapSettings, _ function: EncodedPieces) {
+        progress = settings.progress
+        progress?.enter(total: nil)
         let line = Line(pool, settings, function)
         self.line = line
         ledger = ChunkLedger(settings, pool: pool.options.name)
@@ -31,6 +34,7 @@ where Items.Element: Codable & Sendable {
     }
 
     deinit {
+        progress?.leave()
         reader.cancel()
         line.end()
     }
@@ -46,7 +50,9 @@ where Items.Element: Codable & Sendable {
         var found: [Settled<Items.Element, Value>] = []
         for arrival in try await line.arrivals.wait(.never) ?? [] {
             switch arrival {
-            case .begun(let number, let chunk): ledger.begin(number, chunk)
+            case .begun(let number, let chunk):
+                ledger.begin(number, chunk)
+                progress?.submitted(chunk.items.count)
             case .values(let number, let content): found.append(ledger.arrived(number, content))
             case .resolved(let number, let outcome):
                 var settled = ledger.resolved(number, outcome)
@@ -59,6 +65,7 @@ where Items.Element: Codable & Sendable {
             case .end(let error): (inputEnded, inputError) = (true, error)
             }
         }
+        progress?.settled(found)
         return found
     }
 

@@ -43,9 +43,11 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         self.settings = settings
         ledger = ChunkLedger(settings, pool: pool.options.name)
         function = pool.core.register(encoded)
+        settings.progress?.enter(total: remaining)
     }
 
     deinit {
+        settings.progress?.leave()
         for task in tasks.values { pool.core.cancel(task) }
         pool.core.forget(function: function)
     }
@@ -62,6 +64,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
             guard !items.isEmpty else { continue }
             try submit(Chunk(start: nextIndex, items: items))
             nextIndex += items.count
+            settings.progress?.submitted(items.count)
         }
     }
 
@@ -85,7 +88,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     // MARK: The results
 
     private func settle(_ arrived: [Arrival]) -> [Settled<Item, Value>] {
-        arrived.map { arrival in
+        let settled = arrived.map { arrival -> Settled<Item, Value> in
             switch arrival {
             case .values(let number, let content): return ledger.arrived(number, content)
             case .resolved(let number, let outcome):
@@ -96,6 +99,8 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
                 return settled
             }
         }
+        settings.progress?.settled(settled)
+        return settled
     }
 
     /// What has come back since, perhaps nothing yet; nil when everything was submitted and has come back. Suspends.

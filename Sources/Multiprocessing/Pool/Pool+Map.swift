@@ -95,6 +95,8 @@ struct MapSettings: Sendable {
     var name: String
     /// Whether an item that fails leaves the others to be done.
     var goesOn: Bool
+    /// Who wants to know how far it is.
+    let progress = PoolProgress.current
 
     init(
         _ chunkSize: Int?,

@@ -32,9 +32,13 @@ extension PoolCore {
         while let next = state.line.popFirst() {
             switch next {
             case .action(let action):
+                if !observers.isEmpty, let kind = observation(of: action, &state) {
+                    steps.append(telling(kind, state))
+                }
                 steps.append(step(action, &state))
                 if case .start = action { return steps }
             case .forget(let function): steps.append(forget(function, &state))
+            case .event(let kind): steps.append(telling(kind, state))
             }
         }
         if steps.isEmpty { state.isCarryingOut = false }

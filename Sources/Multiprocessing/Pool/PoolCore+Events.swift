@@ -24,6 +24,7 @@ extension PoolCore {
                 // One that was killed says nothing about why those fail that were not.
                 if !state.scheduler.isDying(worker) { state.lastFailure = error }
             }
+            noteEnded(worker, error, &state)
             // Before anything else: what it had begun is what it died of.
             let begun = noteBegun(by: worker, &state)
             state.workers[worker]?.cancelTimers()
@@ -45,6 +46,7 @@ extension PoolCore {
         case .ready:
             update { state in
                 state.workers[worker]?.cancelTimers()
+                note(.workerReady(observed(worker)), &state)
                 return state.scheduler.workerReady(worker)
             }
         case .began:

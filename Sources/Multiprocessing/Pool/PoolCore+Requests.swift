@@ -102,6 +102,7 @@ extension PoolCore {
             }
             state.nextTask += 1
             state.work[id] = work
+            noteSubmitted(id, &state)
             state.line += actions.map(Step.action)
             return id
         }

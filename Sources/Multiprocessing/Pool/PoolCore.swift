@@ -79,6 +79,8 @@ final class PoolCore: Sendable {
         case action(PoolScheduler.Action)
         /// Have the workers forget a function that no task wants any more.
         case forget(function: Int)
+        /// Tell the observers.
+        case event(PoolEvent.Kind)
     }
 
     struct WorkerState {
@@ -124,6 +126,9 @@ final class PoolCore: Sendable {
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?
+        /// Only if there are observers: when tasks were submitted, and how many workers ended that no other has replaced.
+        var times: [Int: TaskTimes] = [:]
+        var replaceable = 0
         var exitFailures: [PoolExitFailure] = []
     }
 
@@ -137,6 +142,7 @@ final class PoolCore: Sendable {
     let (memoryPerWorker, timePerWorker): (Int?, Duration?)
     let memoryPerTask: Int?
     let initializerTimeout: Duration?
+    let observers: [@Sendable (PoolEvent) -> Void]
     let start = ContinuousClock.now
     /// Set when every task is resolved and every worker is gone.
     let end = OneShot<Void>()
@@ -145,6 +151,7 @@ final class PoolCore: Sendable {
         grace = options.grace
         exitTimeout = options.exitTimeout
         name = options.name
+        observers = options.observers
         memoryPerTask = options.memoryPerTask
         initializerTimeout = options.initializerTimeout
         (memoryPerWorker, timePerWorker) = (options.memoryPerWorker, options.timePerWorker)

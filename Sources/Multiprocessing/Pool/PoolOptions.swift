@@ -35,6 +35,12 @@ public struct PoolOptions: Sendable {
     /// Its Swift task is cancelled in the worker at once, so `timeout` and this together are a soft and a hard limit. Zero, the
     /// default, waits for nothing.
     public var grace: Duration = .zero
+    /// Who is told what happens in the pool: each is called with every event, in the order of what happened.
+    ///
+    /// They are called one after the other on the threads of the pool, and of those who submit, cancel or close, under no lock: they may
+    /// ask the pool for something, but the pool does nothing as long as one has not returned, so one that waits for the
+    /// pool waits without end. One that traps ends the program. Where there are none the price is a look at an empty array.
+    public var observers: [@Sendable (PoolEvent) -> Void] = []
     /// The signals that drain the pool; nil is none.
     public var drain: SignalDrain?
     /// What an exit hook has to end, when a worker leaves; the worker is then ended without it. See ``StatefulPool``.

@@ -118,6 +118,8 @@ struct PoolScheduler {
     var unresolvedCount: Int { tasks.count }
     /// How many workers there are, in whatever state.
     var workerCount: Int { workers.count }
+    /// How many workers have something to do.
+    var busyCount: Int { workers.values.count { !$0.tasks.isEmpty } }
     /// Whether it takes tasks.
     var isOpen: Bool { phase == .open && !hasGivenUp }
     /// The task that a worker has begun.

@@ -11,3 +11,4 @@
 #include "mp_sockets.h"
 #include "mp_stack.h"
 #include "mp_stream.h"
+#include "mp_terminal.h"
