@@ -11,6 +11,10 @@ final class ForkServerClient: Sendable {
         var ready: [(pid: Int32, channel: CInt)] = []
         /// Requested and not yet answered.
         var outstanding = 0
+        /// Named by the server, and not yet announced by themselves.
+        var unannounced: Set<Int32> = []
+        /// Announced, and not yet named by the server.
+        var unnamed: Set<Int32> = []
         /// The environment that its processes have.
         var fingerprint: UInt = 0
     }
@@ -32,7 +36,7 @@ final class ForkServerClient: Sendable {
                     let missing = ForkServer.configuration.spares + 1 - state.outstanding
                     if missing > 0, !request(missing, &state) { continue }
                 }
-                while state.ready.isEmpty, state.control != nil {
+                while state.ready.isEmpty, state.outstanding > 0, state.control != nil {
                     try awaitReply(&state, deadline: Deadline(after: Self.patience))
                 }
                 guard !state.ready.isEmpty else { continue }
@@ -51,6 +55,7 @@ final class ForkServerClient: Sendable {
         _ = state.withLockIfAvailable { state in
             if onlyIfEmpty, !state.ready.isEmpty { return }
             drain(&state)
+            noticeDeaths(&state)
             guard state.control != nil else { return }
             let missing = ForkServer.configuration.spares - state.ready.count - state.outstanding
             if missing > 0 { _ = request(missing, &state) }
@@ -111,7 +116,6 @@ final class ForkServerClient: Sendable {
                 environment: ThisProcess.environment
             )
             state.control = control
-            state.outstanding = 0
         } catch {
             throw Reexecution.failure("The fork server could not be started", error)
         }
@@ -178,7 +182,11 @@ final class ForkServerClient: Sendable {
 
     private func awaitReply(_ state: inout State, deadline: Deadline) throws {
         do throws(Errno) {
-            guard try waitUntilReady(Interest(state.control!.descriptor.number), deadline: deadline) else {
+            let interest = Interest(state.control!.descriptor.number)
+            while try !waitUntilReady(interest, deadline: deadline.earlier(.milliseconds(20))) {
+                noticeDeaths(&state)
+                if state.outstanding == 0 || !state.ready.isEmpty || state.control == nil { return }
+                guard deadline.hasPassed else { continue }
                 // A server that is stopped or stuck is of no use to anybody; the next one may be.
                 forgetServer(&state)
                 return
@@ -191,7 +199,7 @@ final class ForkServerClient: Sendable {
             // An earlier request's fork may have failed, and this one's succeed: the last answer decides.
             guard state.outstanding == 0, state.ready.isEmpty else { return }
             switch reply {
-            case .failed(let code): throw Errno(rawValue: code)
+            case .failed(let code), .unfit(_, let code): throw Errno(rawValue: code)
             case .lost: throw .tooManyOpenFiles
             default: return
             }
@@ -203,11 +211,13 @@ final class ForkServerClient: Sendable {
     @discardableResult
     private func note(_ reply: ForkServerReply?, _ state: inout State) -> ForkServerReply? {
         switch reply {
+        case .forked(let pid):
+            if state.unnamed.remove(pid) == nil { state.unannounced.insert(pid) }
         case .ready(let pid, let channel):
-            state.outstanding = max(0, state.outstanding - 1)
+            noteAnswer(from: pid, &state)
             state.ready.append((pid, channel))
-        case .lost(let pid):
-            state.outstanding = max(0, state.outstanding - 1)
+        case .lost(let pid), .unfit(let pid, _):
+            noteAnswer(from: pid, &state)
             Runtime.current.monitor.reapLater(pid)
         case .failed:
             state.outstanding = max(0, state.outstanding - 1)
@@ -217,12 +227,33 @@ final class ForkServerClient: Sendable {
         return reply
     }
 
+    private func noteAnswer(from pid: Int32, _ state: inout State) {
+        state.outstanding = max(0, state.outstanding - 1)
+        if state.unannounced.remove(pid) == nil { state.unnamed.insert(pid) }
+    }
+
+    /// Gives up processes that died before they had announced themselves, and reaps them.
+    private func noticeDeaths(_ state: inout State) {
+        let ended = state.unannounced.filter { ((try? ChildControl.peek($0)) ?? nil) != nil }
+        guard !ended.isEmpty else { return }
+        // What they said before they died.
+        drain(&state)
+        for pid in ended where state.unannounced.remove(pid) != nil {
+            state.outstanding = max(0, state.outstanding - 1)
+            Runtime.current.monitor.reapLater(pid)
+        }
+    }
+
     /// Lets go of the server, and ends it: one that is stopped, or busy in a hook, would not see its channel close. What it has forked meanwhile is still announced on its way out, and has to be reaped here: the
     /// monitor listens to the end.
     private func forgetServer(_ state: inout State) {
         guard let control = state.control else { return }
         state.control = nil
         state.outstanding = 0
+        state.unnamed = []
+        // Those that live announce themselves, those that died cannot any more.
+        for pid in state.unannounced { Runtime.current.monitor.reapLater(pid) }
+        state.unannounced = []
         if let isRunning = try? ChildControl.peek(state.pid) == nil, isRunning {
             try? ChildControl.signal(state.pid, SignalNumber.kill)
         }

@@ -4,8 +4,8 @@ internal import SystemPackage
 
 /// The fork server: a copy of the program that never reaches `main` and never has a second thread.
 ///
-/// It does one thing: on request it forks processes that wait for a launch. Each announces itself to the parent with its end
-/// of a fresh channel; from then on the server has no part in it. They are children of the *parent* (see
+/// It does one thing: on request it forks processes that wait for a launch, and names them. Each announces itself to the parent with
+/// its end of a fresh channel; from then on the server has no part in it. They are children of the *parent* (see
 /// `_mp_fork_sibling`), so the server's death costs nobody anything but the next start a few milliseconds.
 ///
 /// Descriptors are plain numbers here: across a fork each has two owners, and the code says which one closes.
@@ -43,6 +43,7 @@ enum ForkServerMain {
             guard pid == 0 else {
                 // The server keeps neither end: a third holder would keep child and parent from seeing each other go.
                 close(channel.parent, channel.child)
+                ForkServerReply.forked(pid).send(over: control)
                 return
             }
             becomeWaitingProcess(channel: channel, control: control, lifeline: lifeline, inherited: lifelines)
@@ -66,7 +67,7 @@ enum ForkServerMain {
             Rehearsal.run()
             ChildMain.serve(channel: channel.child, lifelines: lifelines)
         } catch {
-            ForkServerReply.failed(error.rawValue).send(over: control)
+            ForkServerReply.unfit(ThisProcess.identifier, error.rawValue).send(over: control)
             ThisProcess.exitNow(1)
         }
     }

@@ -91,7 +91,10 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
             }
             return work
         } catch {
-            phase.withLock { $0 = .fresh(work) }
+            phase.withLock { phase in
+                // Here too.
+                if case .starting = phase { phase = .fresh(work) }
+            }
             throw error
         }
     }

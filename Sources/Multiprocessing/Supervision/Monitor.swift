@@ -109,7 +109,7 @@ final class Monitor: Sendable {
                 // A process that waits leaves when its channel is closed.
                 packet.closeRest()
                 switch reply {
-                case .ready(let pid, _), .lost(let pid): reapLater(pid)
+                case .ready(let pid, _), .lost(let pid), .forked(let pid), .unfit(let pid, _): reapLater(pid)
                 default: break
                 }
             } catch {

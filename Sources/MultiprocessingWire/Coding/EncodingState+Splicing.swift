@@ -118,7 +118,7 @@ extension EncodingState {
         let container = sealed[position]
         guard container.activation == activation, container.kind != .single else { return nil }
         if let side = container.side {
-            side.endInnerFrames()
+            try side.endInnerFrames()
             return side
         }
         let side = EncodingState(
@@ -150,9 +150,11 @@ extension EncodingState {
         return side
     }
 
-    /// Makes the first frame the innermost one.
-    private func endInnerFrames() {
-        if top > 0 { sealFrames(above: 0) }
+    /// Makes the first frame the innermost one, unless one of its values is being encoded: that would be cut off.
+    private func endInnerFrames() throws {
+        guard top > 0 else { return }
+        try requireFloating(above: 0)
+        sealFrames(above: 0)
     }
 
     /// Keeps an array until the message is put together.

@@ -210,14 +210,19 @@ final class EncodingState {
     private func enterSlowly(_ serial: Int, _ index: Int) throws -> EncodingState {
         if let pendingError { throw pendingError }
         if index <= top, frames[index].serial == serial {
-            for inner in (index + 1)...top where !frames[inner].isFloating {
-                throw error(.unsupported, "a container was written to while one of its values was being encoded")
-            }
+            try requireFloating(above: index)
             sealFrames(above: index)
             return self
         }
         if let side = try reopen(serial) { return side }
         throw error(.unsupported, "a container or encoder was used after its value was complete")
+    }
+
+    /// Makes sure that no value inside the container at `index` is being encoded: what is above it are containers only.
+    func requireFloating(above index: Int) throws {
+        for inner in (index + 1)...top where !frames[inner].isFloating {
+            throw error(.unsupported, "a container was written to while one of its values was being encoded")
+        }
     }
 
     // MARK: Errors

@@ -2,7 +2,20 @@
 // keeps the boxes that it made, by the type of the keys, and gives one out again when nobody else has it any more.
 //
 // Unsafe code. A `KeyedEncodingContainer` or `KeyedDecodingContainer` is one reference to a box; where its size says otherwise, none
-// is kept. Only a box that was made for the same type of keys is taken for a container of that type.
+// is kept. Only a box that was made for the same type of keys is taken for a container of that type: by the same conformance,
+// too, because two modules may each have made one and the same type a `CodingKey`. An existential metatype is the addresses of both.
+
+/// A type of keys, to be compared without a look at its metadata.
+private struct KeyType: Equatable {
+    let type: UInt
+    let conformance: UInt
+
+    @inline(__always)
+    init(_ type: any CodingKey.Type) {
+        // As the existential that it is: without the `as`, the metatype in it would be passed.
+        (self.type, conformance) = unsafeBitCast(type as any CodingKey.Type, to: (UInt, UInt).self)
+    }
+}
 
 /// The boxes of one state.
 struct KeptContainers<Target: AnyObject>: ~Copyable {
@@ -10,7 +23,7 @@ struct KeptContainers<Target: AnyObject>: ~Copyable {
         /// First, so that the address of the slot is that of the reference.
         var box: AnyObject?
         var target: Target?
-        var keyType: ObjectIdentifier?
+        var keyType: KeyType?
     }
 
     private static var count: Int { 8 }
@@ -28,15 +41,16 @@ struct KeptContainers<Target: AnyObject>: ~Copyable {
     }
 
     @inline(__always)
-    private func slot(of keyType: Any.Type) -> UnsafeMutablePointer<Slot> {
-        slots + Int(truncatingIfNeeded: (UInt(bitPattern: ObjectIdentifier(keyType)) &* 0x9E37_79B9_7F4A_7C15) >> 61)
+    private func slot(of keyType: KeyType) -> UnsafeMutablePointer<Slot> {
+        slots + Int(truncatingIfNeeded: (keyType.type &* 0x9E37_79B9_7F4A_7C15) >> 61)
     }
 
     /// Where the box for this type of keys is, if nobody else has it, after `body` has prepared what it refers to.
     @inline(__always)
-    func take(_ keyType: Any.Type, _ body: (Target) throws -> Void) rethrows -> UnsafeRawPointer? {
+    func take(_ keyType: any CodingKey.Type, _ body: (Target) throws -> Void) rethrows -> UnsafeRawPointer? {
+        let keyType = KeyType(keyType)
         let slot = slot(of: keyType)
-        guard slot.pointee.keyType == ObjectIdentifier(keyType), isKnownUniquelyReferenced(&slot.pointee.box) else {
+        guard slot.pointee.keyType == keyType, isKnownUniquelyReferenced(&slot.pointee.box) else {
             return nil
         }
         if let target = slot.pointee.target { try body(target) }
@@ -45,12 +59,13 @@ struct KeptContainers<Target: AnyObject>: ~Copyable {
 
     /// Keeps a container's box, unless its place is taken by one that is in use.
     @inline(never)
-    func keep<Container>(_ container: Container, _ target: Target, _ keyType: Any.Type) -> Bool {
+    func keep<Container>(_ container: Container, _ target: Target, _ keyType: any CodingKey.Type) -> Bool {
         guard MemoryLayout<Container>.size == MemoryLayout<AnyObject>.size else { return false }
+        let keyType = KeyType(keyType)
         let slot = slot(of: keyType)
         if slot.pointee.box != nil, !isKnownUniquelyReferenced(&slot.pointee.box) { return false }
         let box = withUnsafePointer(to: container) { UnsafeRawPointer($0).load(as: AnyObject.self) }
-        slot.pointee = Slot(box: box, target: target, keyType: ObjectIdentifier(keyType))
+        slot.pointee = Slot(box: box, target: target, keyType: keyType)
         return true
     }
 
@@ -129,7 +144,7 @@ extension EncodingState {
     /// Makes the value that `serial` names a keyed container and tells where the box of one that was used before is; nil if
     /// that value is not the innermost one, is something else already, or no box is free.
     @inline(never)
-    func keptBox(keyedBy type: Any.Type, _ serial: Int) -> UnsafeRawPointer? {
+    func keptBox(keyedBy type: any CodingKey.Type, _ serial: Int) -> UnsafeRawPointer? {
         guard serial == currentSerial, current.kind == .undecided || current.kind == .keyed else { return nil }
         return containers.take(type) { target in
             openKeyed()
@@ -143,7 +158,7 @@ extension EncodingState {
 extension DecodingState {
     /// Where the box of a keyed container that was used before is, which is now that of `value`; nil if none is free.
     @inline(never)
-    func keptBox(keyedBy type: Any.Type, _ value: WireValue, _ frame: Int) throws -> UnsafeRawPointer? {
+    func keptBox(keyedBy type: any CodingKey.Type, _ value: WireValue, _ frame: Int) throws -> UnsafeRawPointer? {
         try containers.take(type) { try $0.begin(self, value, frame: frame) }
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Multiprocessing
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -43,6 +44,35 @@ extension ProcessTests {
             if !isOver { try child.kill() }
             #expect(isOver)
             #expect(try await child.value)
+        }
+
+        /// So were processes that were killed before they could announce themselves; and the start that had asked for one waited
+        /// for seconds, and then gave the server up.
+        @Test func processesKilledBeforeTheirAnnouncement() async throws {
+            try await isolated {
+                ForkServer.spares = 0
+                let first = try ChildProcess {}
+                try first.start()
+                try first.join()
+                let server = ForkServer.processIdentifier!
+                let killer = try Killer(sparing: server)
+                let began = ContinuousClock.now
+                while killer.victims < 40, ContinuousClock.now - began < .seconds(20) {
+                    let child = try ChildProcess {}
+                    // All that were asked for may have been killed; that is an error then.
+                    if (try? child.start()) == nil { continue }
+                    try child.join()
+                }
+                try check(ContinuousClock.now - began < .seconds(20), "\(killer.victims) killed in 20 seconds")
+                killer.stop()
+                try check(ForkServer.processIdentifier, is: server)
+                let last = try ChildProcess { 3 }
+                try last.start()
+                try check(last.waitForValue(timeout: .seconds(10)), is: 3)
+                ForkServer.stop()
+                let left = eventually { childrenOfThisProcess().isEmpty }
+                try check(left, "left: \(childrenOfThisProcess())")
+            }
         }
 
         /// Nor did its server end when a preload hook did not end in time.
@@ -118,5 +148,32 @@ extension ProcessTests {
                 try check(used < 200_000, "\(used) µs of processor time in half a second")
             }
         }
+    }
+}
+
+/// A thread that kills each new child of this process as soon as it sees it.
+private final class Killer: Sendable {
+    private let count = Atomic(0)
+    private let isStopped = Atomic(false)
+    private let hasStopped = Atomic(false)
+
+    var victims: Int { count.load(ordering: .relaxed) }
+
+    init(sparing spared: Int32) throws {
+        Thread.detachNewThread { [self] in
+            var seen: Set<Int32> = [spared]
+            while !isStopped.load(ordering: .relaxed) {
+                for child in childrenOfThisProcess() where seen.insert(child).inserted {
+                    kill(child, SIGKILL)
+                    count.add(1, ordering: .relaxed)
+                }
+            }
+            hasStopped.store(true, ordering: .releasing)
+        }
+    }
+
+    func stop() {
+        isStopped.store(true, ordering: .relaxed)
+        while !hasStopped.load(ordering: .acquiring) { pause(.milliseconds(1)) }
     }
 }

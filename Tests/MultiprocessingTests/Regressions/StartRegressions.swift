@@ -22,6 +22,25 @@ extension ProcessTests {
             }
         }
 
+        /// So was a close during a start that failed: the process could be started again.
+        @Test func closeDuringStartThatFails() async throws {
+            try await isolated { @concurrent () async throws -> Void in
+                struct Refused: Error {}
+                try ForkServer.preload {
+                    pause(.milliseconds(600))
+                    throw Refused()
+                }
+                let child = try ChildProcess { 1 }
+                async let failure: Void = onThread { try check(throws: .startFailed) { try child.start() } }
+                try await Task.sleep(for: .milliseconds(200))
+                try child.close()
+                try await failure
+                ForkServer.removePreload()
+                try check(throws: .closed) { try child.start() }
+                try check(throws: .closed) { _ = try child.handle }
+            }
+        }
+
         /// A fork server that does not answer was waited for without end.
         @Test func stoppedForkServer() async throws {
             try await isolated {
