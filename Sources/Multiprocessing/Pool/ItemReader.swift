@@ -9,10 +9,9 @@ struct ItemReader<Item> {
         if let array = items as? [Item] {
             take = Self.blocks(0..<array.count) { Array(array[$0]) }
         } else if let range = items as? Range<Int> {
-            // Of the same type, which the compiler cannot know.
-            take = Self.blocks(range) { Array($0) as! [Item] }
+            take = Self.blocks(range) { Self.same(Array($0)) }
         } else if let range = items as? ClosedRange<Int>, range.upperBound < .max {
-            take = Self.blocks(Range(range)) { Array($0) as! [Item] }
+            take = Self.blocks(Range(range)) { Self.same(Array($0)) }
         } else {
             var iterator = items.makeIterator()
             take = { most in
@@ -22,6 +21,12 @@ struct ItemReader<Item> {
                 return items
             }
         }
+    }
+
+    /// An array of integers, which is what the items are, as the compiler cannot know. `as!` would look at each of them.
+    private static func same(_ array: [Int]) -> [Item] {
+        precondition(Item.self == Int.self)
+        return unsafeBitCast(array, to: [Item].self)
     }
 
     private static func blocks(_ range: Range<Int>, _ items: @escaping (Range<Int>) -> [Item]) -> (Int) -> [Item] {

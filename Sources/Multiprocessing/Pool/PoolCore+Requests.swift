@@ -102,6 +102,7 @@ extension PoolCore {
             }
             state.nextTask += 1
             state.work[id] = work
+            if work.timeout != nil || work.memoryLimit != nil { state.hasLimits = true }
             noteSubmitted(id, &state)
             state.line += actions.map(Step.action)
             return id

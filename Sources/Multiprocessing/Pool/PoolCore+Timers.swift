@@ -7,7 +7,8 @@ extension PoolCore {
     /// Watches over what a worker runs, or runs next: one that is free and yet does not begin what it was sent is stopped, so
     /// that the time counts from there as well.
     func watchFront(of worker: Int, _ state: inout State) {
-        guard let task = state.scheduler.front(of: worker) else { return }
+        // As a rule nothing has a limit, and this is called for each task and each result.
+        guard state.hasLimits || memoryPerTask != nil, let task = state.scheduler.front(of: worker) else { return }
         if state.workers[worker]?.timer == nil { startTimer(task, worker, &state) }
         if state.workers[worker]?.memoryWatch == nil { watchMemory(task, worker, &state) }
     }

@@ -123,6 +123,8 @@ final class PoolCore: Sendable {
         var line: ArraySlice<Step> = []
         var isCarryingOut = false
         var pace = TaskPace()
+        /// Whether a task that was ever submitted has a limit of its own.
+        var hasLimits = false
         var nextTask = 0
         var nextFunction = 1
         var lastFailure: (any Error)?
