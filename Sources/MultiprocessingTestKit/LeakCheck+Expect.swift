@@ -82,7 +82,8 @@ extension LeakCheck {
         let child = try ChildProcess {}
         try child.start()
         try await child.join(timeout: .seconds(30))
-        // The concurrency runtime has descriptors of its own for those who sleep.
-        try await Task.sleep(for: .milliseconds(1))
+        // The concurrency runtime has descriptors of its own for those who sleep. It makes them when it sets its timer, which it does
+        // not if the time is over by then, as a millisecond may be on a machine that is busy.
+        try await Task.sleep(for: .milliseconds(50))
     }
 }

@@ -10,7 +10,7 @@ internal import MultiprocessingWire
 ///
 /// A worker that dies fails the task that it was running and no other: that one throws ``ProcessCrash``, the worker is
 /// replaced, and what it had not begun runs elsewhere. Every task resolves, whatever happens to its worker or to the pool. Without
-/// `retries` a task begins once at most; so does each item of a map whose `chunkSize` is 1.
+/// `retries` a task begins once at most in workers of this machine; so does each item of a map whose `chunkSize` is 1.
 ///
 /// A pool that is dropped is terminated, unless it was closed: then its tasks are still done. Tasks that are lost that way are
 /// counted in a line on standard error.

@@ -48,7 +48,11 @@ extension PoolCore {
     func startSetupTimer(_ worker: Int, _ state: inout State) {
         guard let limit = initializerTimeout else { return }
         state.workers[worker]?.timer = Task.detached { [weak self] in
-            try? await Task.sleep(for: limit)
+            let end = ContinuousClock.now + limit
+            // In short sleeps: one that is cancelled is kept by the runtime until its time has come.
+            while !Task.isCancelled, ContinuousClock.now < end {
+                try? await Task.sleep(for: min(end - ContinuousClock.now, .seconds(1)))
+            }
             guard !Task.isCancelled, let self else { return }
             self.update { state in
                 guard state.scheduler.isStarting(worker) else { return [] }
