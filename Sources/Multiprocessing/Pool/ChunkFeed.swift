@@ -89,7 +89,7 @@ where Items.Element: Codable & Sendable {
         init(_ pool: Pool, _ settings: MapSettings, _ function: EncodedPieces) {
             self.pool = pool
             self.settings = settings
-            self.function = pool.core.register(function)
+            self.function = pool.core.register(function, baggage: settings.baggage)
             permits.put(settings.lookAhead ?? 2 * pool.processCount + 2)
         }
 

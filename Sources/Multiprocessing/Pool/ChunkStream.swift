@@ -42,7 +42,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         remaining = (items as? any Collection).map { $0.count }
         self.settings = settings
         ledger = ChunkLedger(settings, pool: pool.options.name)
-        function = pool.core.register(encoded)
+        function = pool.core.register(encoded, baggage: settings.baggage)
         settings.progress?.enter(total: remaining)
     }
 

@@ -97,6 +97,8 @@ struct MapSettings: Sendable {
     var goesOn: Bool
     /// Who wants to know how far it is.
     let progress = PoolProgress.current
+    /// What the caller has its tasks carry, encoded.
+    let baggage: [UInt8]?
 
     init(
         _ chunkSize: Int?,
@@ -119,6 +121,7 @@ struct MapSettings: Sendable {
         self.fileID = "\(fileID)"
         self.line = Int(line)
         self.goesOn = goesOn
+        baggage = try TaskBaggage.packed()
         name = "\(call) at \(fileID):\(line)"
     }
 }

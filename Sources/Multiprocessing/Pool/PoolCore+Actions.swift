@@ -125,9 +125,13 @@ extension PoolCore {
         var messages: [PoolMessage] = []
         let kept = abs(work.function)
         if kept != 0, state.workers[worker]!.functions.insert(kept).inserted, let function = state.functions[kept] {
-            messages.append(PoolMessage(kind: .function, number: kept, content: function))
+            let (content, baggage) = (function.content, function.baggage)
+            messages.append(PoolMessage(kind: .function, number: kept, content: content, baggage: baggage))
         }
-        messages.append(PoolMessage(kind: .run, task: task, number: work.function, content: work.content))
+        let (content, baggage) = (work.content, work.baggage)
+        messages.append(
+            PoolMessage(kind: .run, task: task, number: work.function, content: content, baggage: baggage)
+        )
         watchFront(of: worker, &state)
         return { for message in messages { link.send(message) } }
     }

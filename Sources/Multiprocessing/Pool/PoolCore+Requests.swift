@@ -71,11 +71,11 @@ extension PoolCore {
         return snapshot
     }
 
-    /// Keeps a function for many tasks; each worker is sent it once.
-    func register(_ function: EncodedPieces) -> Int {
+    /// Keeps a function for many tasks, and their baggage; each worker is sent it once.
+    func register(_ function: EncodedPieces, baggage: [UInt8]? = nil) -> Int {
         state.withLock { state in
             defer { state.nextFunction += 1 }
-            state.functions[state.nextFunction] = TravellingBytes(function)
+            state.functions[state.nextFunction] = KeptFunction(content: TravellingBytes(function), baggage: baggage)
             return state.nextFunction
         }
     }

@@ -15,6 +15,8 @@ final class PoolCore: Sendable {
         /// that is kept under the opposite number.
         var function: Int
         var content: TravellingBytes
+        /// What goes with it, encoded; that of a map goes with its function.
+        var baggage: [UInt8]?
         /// What it may take from the moment it begins.
         var timeout: Duration?
         /// The resident memory that its worker may have while it runs.
@@ -83,6 +85,12 @@ final class PoolCore: Sendable {
         case event(PoolEvent.Kind)
     }
 
+    /// A function for many tasks, or a value, that each worker is sent once; and the baggage of these tasks.
+    struct KeptFunction {
+        var content: TravellingBytes
+        var baggage: [UInt8]?
+    }
+
     struct WorkerState {
         var link: any WorkerLink
         let name: String
@@ -105,7 +113,7 @@ final class PoolCore: Sendable {
     struct State {
         var scheduler: PoolScheduler
         var work: [Int: Work] = [:]
-        var functions: [Int: TravellingBytes] = [:]
+        var functions: [Int: KeptFunction] = [:]
         var workers: [Int: WorkerState] = [:]
         /// Why workers ended, and results that arrived: until the scheduler's resolution is carried out.
         var endings: [Int: any Error] = [:]

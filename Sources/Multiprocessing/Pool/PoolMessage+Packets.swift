@@ -3,18 +3,25 @@ internal import SystemPackage
 
 // How messages go through a connection between processes: as they are, because their content is encoded already.
 //
-// Layout: kind (1 byte), whether there is a content (1), zero (6), task (8), number (8), the content. The descriptors of handles go
-// beside it. A message that is too long for the ring is in a memory file, which the receiver maps: both ends are processes of
-// one program, and nobody has the file mapped for writing.
+// Layout: kind (1 byte), whether there is a content (1), zero (2), the bytes of baggage (4), task (8), number (8), the baggage, zeros
+// up to a multiple of 8 bytes, the content. The descriptors of handles go beside it. A message that is too long for the ring is in a
+// memory file, which the receiver maps: both ends are processes of one program, and nobody has the file mapped for writing.
 
 extension PoolMessage {
-    private static let headerSize = 24
+    private static let fixedHeaderSize = 24
+
+    /// What comes before the content, which is aligned as the message is.
+    private static func headerSize(baggage count: Int) -> Int {
+        (fixedHeaderSize + count + 7) & ~7
+    }
+
+    private var headerSize: Int { Self.headerSize(baggage: baggage?.count ?? 0) }
 
     /// Sends the message. Blocks the thread while there is no room.
     ///
     /// Up to 1 MiB one copy into shared memory, else one into a memory file.
     func send(over connection: Connection, timeout: Duration? = nil) throws {
-        let count = Self.headerSize + (content?.count ?? 0)
+        let count = headerSize + (content?.count ?? 0)
         let attachments = content?.objects.map { $0 as! SharedDescriptor } ?? []
         guard attachments.count < SocketPacket.mostForMessage else {
             throw SharedStateError(.tooLarge, "A task with \(attachments.count) descriptors is too large")
@@ -26,7 +33,7 @@ extension PoolMessage {
         }
         try withUnsafeTemporaryAllocation(byteCount: count, alignment: 8) { room in
             header(into: room)
-            var place = Self.headerSize
+            var place = headerSize
             content?.forEachPiece { piece in
                 UnsafeMutableRawBufferPointer(rebasing: room[place...]).copyMemory(from: piece)
                 place += piece.count
@@ -37,15 +44,20 @@ extension PoolMessage {
     }
 
     private func header(into room: UnsafeMutableRawBufferPointer) {
-        room.storeBytes(of: UInt64(kind.rawValue) | (content == nil ? 0 : 1 << 8), as: UInt64.self)
+        let flags = UInt64(kind.rawValue) | (content == nil ? 0 : 1 << 8)
+        room.storeBytes(of: flags | UInt64(UInt32(baggage?.count ?? 0)) << 32, as: UInt64.self)
         room.storeBytes(of: Int64(task), toByteOffset: 8, as: Int64.self)
         room.storeBytes(of: Int64(number), toByteOffset: 16, as: Int64.self)
+        guard let baggage else { return }
+        let place = UnsafeMutableRawBufferPointer(rebasing: room[Self.fixedHeaderSize..<headerSize])
+        place.copyBytes(from: baggage)
+        for index in baggage.count..<place.count { place[index] = 0 }
     }
 
     private func file() throws -> Descriptor {
         do throws(Errno) {
             let file = try Descriptor.memoryFile(named: "multiprocessing")
-            try withUnsafeTemporaryAllocation(byteCount: Self.headerSize, alignment: 8) { (room) throws(Errno) in
+            try withUnsafeTemporaryAllocation(byteCount: headerSize, alignment: 8) { (room) throws(Errno) in
                 header(into: room)
                 try file.fill(UnsafeRawBufferPointer(room))
             }
@@ -60,24 +72,32 @@ extension PoolMessage {
     static func received(from connection: Connection, timeout: Duration? = nil) throws -> PoolMessage {
         try connection.end.receive(timeout: timeout, admit: Connection.requireBytes) { message in
             guard message.record.kind == .file else {
-                let content = UnsafeRawBufferPointer(rebasing: message.bytes.dropFirst(Self.headerSize))
-                return try PoolMessage(message.bytes) { TravellingBytes(Array(content), objects: message.descriptors) }
+                return try PoolMessage(message.bytes) { headerSize in
+                    TravellingBytes(Array(message.bytes.dropFirst(headerSize)), objects: message.descriptors)
+                }
             }
             let file = try message.mapped()
             let objects = Array(message.descriptors.dropFirst())
             return try file.withBytes { bytes in
-                try PoolMessage(bytes) { TravellingBytes(file.dropping(Self.headerSize), objects: objects) }
+                try PoolMessage(bytes) { TravellingBytes(file.dropping($0), objects: objects) }
             }
         }
     }
 
-    private init(_ bytes: UnsafeRawBufferPointer, _ content: () -> TravellingBytes) throws {
-        guard bytes.count >= Self.headerSize, let kind = Kind(rawValue: bytes[0]) else {
+    /// - Parameter content: what comes behind a header of so many bytes.
+    private init(_ bytes: UnsafeRawBufferPointer, _ content: (Int) -> TravellingBytes) throws {
+        guard bytes.count >= Self.fixedHeaderSize, let kind = Kind(rawValue: bytes[0]) else {
             throw SharedStateError(.malformed, "What came is no message of a pool")
+        }
+        let baggageCount = Int(bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+        let headerSize = Self.headerSize(baggage: baggageCount)
+        guard bytes.count >= headerSize else {
+            throw SharedStateError(.malformed, "What came is a message of a pool that was cut off")
         }
         self.kind = kind
         task = Int(bytes.loadUnaligned(fromByteOffset: 8, as: Int64.self))
         number = Int(bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self))
-        if bytes[1] != 0 { self.content = content() }
+        if baggageCount != 0 { baggage = Array(bytes[Self.fixedHeaderSize..<(Self.fixedHeaderSize + baggageCount)]) }
+        if bytes[1] != 0 { self.content = content(headerSize) }
     }
 }

@@ -41,4 +41,6 @@ struct PoolMessage: Codable, Sendable {
     var task = 0
     var number = 0
     var content: TravellingBytes?
+    /// With a function, or a task that has none: the encoded ``TaskBaggage``, if there is some.
+    var baggage: [UInt8]?
 }

@@ -35,6 +35,7 @@ public final class PoolTask<Value: Sendable>: Sendable {
             name: name
         ) { result in withExtendedLifetime(kept) { outcome.set(result) } }
         work.memoryLimit = memoryLimit
+        work.baggage = try TaskBaggage.packed()
         id.set(try core.submit(work))
     }
 

@@ -12,12 +12,15 @@ final class PoolWorker: Sendable {
         var id: Int
         var function: Int
         var content: TravellingBytes?
+        var baggage: [UInt8]?
     }
 
     private struct State {
         /// As they came: they are rebuilt when a task wants them, so that whatever comes of that is this task's.
         var functions: [Int: TravellingBytes] = [:]
         var jobs: [Int: Job] = [:]
+        /// What goes with the tasks of some functions.
+        var baggage: [Int: [UInt8]] = [:]
         /// Those that are values, once a task has wanted them.
         var values: [Int: any Sendable] = [:]
         var inbox: [Assignment] = []
@@ -66,14 +69,21 @@ final class PoolWorker: Sendable {
     /// Takes one message in. Does not wait for what it asks for.
     func receive(_ message: PoolMessage) {
         switch message.kind {
-        case .function: state.withLock { $0.functions[message.number] = message.content }
+        case .function:
+            state.withLock { state in
+                state.functions[message.number] = message.content
+                if let baggage = message.baggage { state.baggage[message.number] = baggage }
+            }
         case .forget:
             state.withLock { state in
                 state.functions[message.number] = nil
                 state.jobs[message.number] = nil
+                state.baggage[message.number] = nil
                 state.values[message.number] = nil
             }
-        case .run: enqueue(Assignment(id: message.task, function: message.number, content: message.content))
+        case .run:
+            let (id, function) = (message.task, message.number)
+            enqueue(Assignment(id: id, function: function, content: message.content, baggage: message.baggage))
         case .recall: giveBack(message.task)
         case .cancel: cancel(message.task)
         case .stop:
@@ -186,7 +196,8 @@ final class PoolWorker: Sendable {
                 // Once: without tasks since the last time there is nothing to leave anew.
                 return (nil, state.isRunning && state.mayLeave)
             }
-            let assignment = state.inbox.removeFirst()
+            var assignment = state.inbox.removeFirst()
+            if assignment.function > 0 { assignment.baggage = state.baggage[assignment.function] }
             state.begun = assignment.id
             state.isCancelled = false
             return (assignment, false)
@@ -228,8 +239,13 @@ final class PoolWorker: Sendable {
     }
 
     private func result(of assignment: Assignment) async throws -> EncodedPieces {
-        guard let context = state.withLock({ $0.context }) else { return try await call(assignment) }
-        return try await CurrentWorker.$context.withValue(context) { try await call(assignment) }
+        guard let context = state.withLock({ $0.context }) else { return try await callWithBaggage(assignment) }
+        return try await CurrentWorker.$context.withValue(context) { try await callWithBaggage(assignment) }
+    }
+
+    private func callWithBaggage(_ assignment: Assignment) async throws -> EncodedPieces {
+        guard let baggage = assignment.baggage else { return try await call(assignment) }
+        return try await TaskBaggage.unpack(baggage) { try await call(assignment) }
     }
 
     private func call(_ assignment: Assignment) async throws -> EncodedPieces {
