@@ -2,9 +2,13 @@ import Foundation
 import Multiprocessing
 import Testing
 
-/// Suites that start processes. One test after the other: they measure times, and some need the machine for themselves. A minute
-/// is enough for each, but for storms that were asked to last.
-@Suite(.serialized, .timeLimit(.minutes(getenv("MP_STORM_SECONDS") == nil ? 1 : 30)), .afterOthers)
+/// A minute is enough for each test, but for storms that were asked to last.
+///
+/// Not in the attribute below: the compiler would look for its `==` in the extensions of what it is attached to, which goes in circles.
+private let timeLimit: TimeLimitTrait.Duration = .minutes(getenv("MP_STORM_SECONDS") == nil ? 1 : 30)
+
+/// Suites that start processes. One test after the other: they measure times, and some need the machine for themselves.
+@Suite(.serialized, .timeLimit(timeLimit), .afterOthers)
 enum ProcessTests {}
 
 /// A check that failed in a child, where `#expect` reaches nobody. Thrown by the child's body, it fails the parent's test.
