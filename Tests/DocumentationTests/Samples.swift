@@ -73,6 +73,12 @@ enum Samples {
             }
             let titles = try await pool.map(pages, sharing: config) { config, page in title(of: page, config) }
             print(titles.count)
+            let labels = try await TaskBaggage.$current.withValue(["request": "42"]) {
+                try await pool.map(pages) {
+                    "\($0.utf8.count) bytes for request \(TaskBaggage.current["request"] ?? "none")"
+                }
+            }
+            print(labels.count)
         }
         try await withPool(processes: 8) { pool in
             let cubes = try await pool.map(1...1_000_000) { $0 * $0 * $0 }
