@@ -49,13 +49,13 @@ extension ProcessTests {
             }
             try await withPool(processes: 2, options: backend.poolOptions, state: make) { pool async throws in
                 let texts = (0..<200).map { String(repeating: "x", count: $0) }
-                let sizes = try await pool.map(texts, chunkSize: 1) { parser, text in parser.parse(text) }
-                #expect(sizes == (100..<300).map { $0 })
-                let counts = try await withThrowingTaskGroup(of: Int.self) { group async throws in
-                    for _ in 0..<2 { group.addTask { try await pool.apply { parser in parser.count } } }
-                    return try await group.reduce(into: []) { $0.append($1) }
+                let results = try await pool.map(texts, chunkSize: 1) { parser, text in
+                    [parser.parse(text), parser.count]
                 }
-                #expect(counts.allSatisfy { $0 <= 200 } && counts.contains { $0 >= 100 })
+                #expect(results.map { $0[0] } == (100..<300).map { $0 })
+                // One of the two had half of them at least, whoever was faster.
+                #expect((100...200).contains(results.map { $0[1] }.max() ?? 0))
+                #expect((0...200).contains(try await pool.apply { parser in parser.count }))
                 // What needs no state goes beside it.
                 #expect(try await pool.map(0..<10) { $0 + 1 } == Array(1...10))
                 #expect(try await pool.apply { base } == 100)
