@@ -47,14 +47,18 @@ struct TreeHash: AsyncParsableCommand {
         var options = PoolOptions()
         options.name = "tree-hash"
         options.memoryPerTask = memory << 20
+        // The crashes are in the report.
+        options.output = .discarded
         let (root, limit) = (directory, Duration.seconds(timeout))
         var report = TreeReport()
-        try await withPool(processes: processes, options: options) { pool in
-            let results = try pool.imap(paths, ordered: false, timeout: limit) { try FileReport(of: $0, in: root) }
-            for try await outcome in results.outcomes {
-                switch outcome.result {
-                case .success(let file): report.files.append(file)
-                case .failure(let error): report.failures.append(Self.failure(paths[outcome.index], error))
+        try await ProgressBar("examining").run {
+            try await withPool(processes: processes, options: options) { pool in
+                let results = try pool.imap(paths, ordered: false, timeout: limit) { try FileReport(of: $0, in: root) }
+                for try await outcome in results.outcomes {
+                    switch outcome.result {
+                    case .success(let file): report.files.append(file)
+                    case .failure(let error): report.failures.append(Self.failure(paths[outcome.index], error))
+                    }
                 }
             }
         }

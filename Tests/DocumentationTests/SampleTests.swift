@@ -27,6 +27,7 @@ struct SampleTests {
     @Test(arguments: [
         "README.md", "Sources/Multiprocessing/Documentation.docc/Multiprocessing.md",
         "Sources/Multiprocessing/Documentation.docc/WhatTravels.md",
+        "Sources/Multiprocessing/Documentation.docc/Pools.md",
     ])
     func everySampleIsCompiled(page: String) throws {
         let compiled = Set(
@@ -47,6 +48,7 @@ struct SampleTests {
         #expect(try await Samples.arguments(pages: ["a", "b"], config: Config()) == ["Title: a", "Title: b"])
         #expect(try await Samples.startMethods(question: "why") == 6)
         try await Samples.pool(pages: ["<p>one</p>", "<p>two</p>"], question: "why")
+        try await Samples.pools(pages: ["<p>one</p>", "<p>two", "<p>three</p>"], config: Config())
     }
 
     @Test func blockingSamplesRun() throws {

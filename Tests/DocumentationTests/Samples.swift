@@ -39,6 +39,18 @@ struct Page: Codable, Sendable {
 
 func store(_ title: String) {}
 
+struct Parser {
+    var dictionary: String
+    var count = 0
+
+    init(dictionary: String) throws { self.dictionary = dictionary }
+
+    mutating func parse(_ page: String) -> Int {
+        count += 1
+        return page.count
+    }
+}
+
 enum Samples {
     static func pool(pages: [String], question: String) async throws {
         try await withPool(processes: 8) { pool in
@@ -46,6 +58,36 @@ enum Samples {
             let answer = try await pool.apply(timeout: .seconds(10), retries: 2) { Model.shared.answer(question) }
             for try await title in try pool.imap(pages, ordered: false, { parse($0) }) { store(title) }  // lazy: inputs
             print(cubes.count, answer)
+        }
+    }
+
+    /// Of the article on pools: the second page crashes the parser.
+    static func pools(pages: [String], config: Config) async throws {
+        var options = PoolOptions()
+        options.drain = SignalDrain(within: .seconds(20)) { report in
+            for task in report.unfinishedTasks { print("not done: \(task)") }
+        }
+        try await withPool(processes: 2, options: options) { pool in
+            for try await outcome in try pool.imap(pages, ordered: false, { parse($0) }).outcomes {
+                do { store(try outcome.result.get()) } catch { print("page \(outcome.index): \(error)") }
+            }
+            let titles = try await pool.map(pages, sharing: config) { config, page in title(of: page, config) }
+            print(titles.count)
+        }
+        try await withPool(processes: 8) { pool in
+            let cubes = try await pool.map(1...1_000_000) { $0 * $0 * $0 }
+            print(cubes.count)
+        }
+        try await withPool(processes: 4, state: { try Parser(dictionary: "en") }) { pool in
+            let trees = try await pool.map(pages) { parser, page in parser.parse(page) }
+            print(trees.count)
+        }
+        options.backend = .stream()
+        options.drain = nil
+        try await withPool(processes: 1, options: options) { [pages = ["<p>one</p>"]] pool in
+            let bar = ProgressBar("parsing")
+            let parsed = try await bar.run { try await pool.map(pages) { parse($0) } }
+            print(parsed)
         }
     }
 

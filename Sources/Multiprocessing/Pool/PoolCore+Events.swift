@@ -68,7 +68,9 @@ extension PoolCore {
             let isWorn = isWorn(worker)
             update { state in
                 state.workers[worker]?.cancelTimers()
-                if state.work.index(forKey: message.task) != nil { state.results[message.task] = Self.outcome(message, name) }
+                if state.work.index(forKey: message.task) != nil {
+                    state.results[message.task] = Self.outcome(message, name)
+                }
                 if message.kind == .value {
                     state.pace.note(nanoseconds: message.number)
                     state.scheduler.configuration.prefetch = state.pace.depth

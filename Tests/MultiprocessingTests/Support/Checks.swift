@@ -2,8 +2,9 @@ import Foundation
 import Multiprocessing
 import Testing
 
-/// Suites that start processes. One test after the other: they measure times, and some need the machine for themselves.
-@Suite(.serialized, .timeLimit(.minutes(1)), .afterOthers)
+/// Suites that start processes. One test after the other: they measure times, and some need the machine for themselves. A minute
+/// is enough for each, but for storms that were asked to last.
+@Suite(.serialized, .timeLimit(.minutes(getenv("MP_STORM_SECONDS") == nil ? 1 : 30)), .afterOthers)
 enum ProcessTests {}
 
 /// A check that failed in a child, where `#expect` reaches nobody. Thrown by the child's body, it fails the parent's test.
