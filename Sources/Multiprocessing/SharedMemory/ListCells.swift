@@ -16,8 +16,6 @@ struct ListCells {
     private let bytes: UnsafeMutableRawBufferPointer
     private let layout: ListLayout
 
-    private static let patience: Duration = .seconds(10)
-
     init(_ bytes: UnsafeMutableRawBufferPointer, _ layout: ListLayout) {
         self.bytes = bytes
         self.layout = layout
@@ -58,22 +56,19 @@ struct ListCells {
         (bytes.baseAddress! + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
-    /// Runs `body` alone among the processes of this library. A list that Python made has no guard.
-    func guarded<Result>(_ body: () throws -> Result) throws -> Result {
-        guard let own = layout.own else { return try body() }
+    /// One attempt to run `body` alone among the processes of this library. A list that Python made has no guard.
+    ///
+    /// The guard is given up before this returns, so nobody who waits holds it.
+    func attempt<Result>(_ progress: WaitProgress, _ body: () throws -> Result) throws -> Attempt<Result> {
+        guard let own = layout.own else { return .done(try body()) }
         let owner = OwnerWord(word(own + 8))
-        let taken = try Wait.blocking(deadline: Deadline(after: Self.patience), spin: AdaptiveSpin()) { progress in
-            switch owner.take(progress) {
-            case .taken(let dead): Attempt.done(dead != nil)
-            case .busy(let futex, let value): Attempt.wait(futex, while: value)
-            }
+        switch owner.take(progress) {
+        case .busy(let futex, let value): return .wait(futex, while: value)
+        case .taken(let dead):
+            defer { owner.release() }
+            if dead != nil { applyJournal(own) }
+            return .done(try body())
         }
-        guard let isAbandoned = taken else {
-            throw SharedStateError(.timedOut, "A process that sets an element of a shared list does not go on")
-        }
-        defer { owner.release() }
-        if isAbandoned { applyJournal(own) }
-        return try body()
     }
 
     // MARK: Writing

@@ -82,20 +82,31 @@ enum Segment {
     // MARK: Finding
 
     /// Attaches to a segment, whoever made it. One that somebody is about to size (others make the name first) is waited for.
+    ///
+    /// There is nothing to be woken by: it looks every millisecond.
     static func attach(_ name: SegmentName, deadline: Deadline) throws -> SegmentUse {
         while true {
-            switch try look(name) {
-            case .found(let use): return use
-            case .notYet:
-                guard !deadline.hasPassed else {
-                    throw SharedStateError(
-                        .timedOut,
-                        "Shared memory named \"\(name.text)\" has no size: nobody has given it one"
-                    )
-                }
-                ThisProcess.pause(.milliseconds(1))
-            }
+            let isOver = deadline.hasPassed
+            if case .found(let use) = try look(name) { return use }
+            if isOver { throw unsized(name) }
+            ThisProcess.pause(.milliseconds(1))
         }
+    }
+
+    /// ``attach(_:deadline:)`` that suspends the task between the looks.
+    static func attach(_ name: SegmentName, deadline: Deadline) async throws -> SegmentUse {
+        while true {
+            let (isOver, isCancelled) = (deadline.hasPassed, Task.isCancelled)
+            if case .found(let use) = try look(name) { return use }
+            if isCancelled { throw CancellationError() }
+            if isOver { throw unsized(name) }
+            // One that a cancellation ends is followed by a last look.
+            try? await Task.sleep(for: .milliseconds(1))
+        }
+    }
+
+    private static func unsized(_ name: SegmentName) -> SharedStateError {
+        SharedStateError(.timedOut, "Shared memory named \"\(name.text)\" has no size: nobody has given it one")
     }
 
     private enum Look {

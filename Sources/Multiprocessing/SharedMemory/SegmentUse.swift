@@ -18,7 +18,10 @@ final class SegmentUse: @unchecked Sendable {
     private var mapping: SharedMapping?
     private var file: Descriptor?
 
-    var base: UnsafeMutableRawPointer { mapping.unsafelyUnwrapped.base }
+    /// The memory, as long as the use is alive.
+    var bytes: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: mapping.unsafelyUnwrapped.base, count: count)
+    }
 
     init(
         _ file: consuming Descriptor,

@@ -7,7 +7,7 @@ internal import MultiprocessingSystem
 ///
 /// In the memory it is what Python's `ShareableList` has: Python attaches to a named one and the other way round. Behind that,
 /// where Python does not look, this library keeps the exact lengths (Python drops zero bytes at the end of texts and bytes), a
-/// guard, and a journal: processes of this library never see half an element, and one that is killed in ``set(_:at:)`` has set the
+/// guard, and a journal: processes of this library never see half an element, and one that is killed in ``set(_:at:timeout:)`` has set the
 /// element or not. A Python process knows nothing of the guard; with one that writes, use a lock of your own.
 ///
 /// Each element has a slot of fixed size: 8 bytes at least, and for text and bytes the next multiple of 8 above their length.
@@ -28,6 +28,7 @@ public final class SharedList: Sendable, Codable {
     /// The memory that the list is in.
     public let memory: SharedMemory
     private let layout: ListLayout
+    private let spin = AdaptiveSpin()
 
     /// The number of elements, which never changes.
     public var count: Int { layout.count }
@@ -77,59 +78,79 @@ public final class SharedList: Sendable, Codable {
         self.memory = memory
     }
 
-    /// Attaches to the list with a name, made by this library or by Python.
+    /// Attaches to the list with a name, made by this library or by Python. Blocks the thread, as ``SharedMemory`` does.
     ///
-    /// - Throws: ``SharedStateError`` (`notFound`, `malformed` if it is no list).
-    public convenience init(attaching name: String) throws {
-        try self.init(in: SharedMemory(attaching: name))
+    /// - Parameter timeout: how long to wait for a size at most; nil is without end, zero or less is a single look.
+    /// - Throws: ``SharedStateError`` (`notFound`, `timedOut`, `malformed` if it is no list).
+    @available(*, noasync, message: "Use the async init(attaching:): this one blocks the thread")
+    public convenience init(attaching name: String, timeout: Duration? = .seconds(1)) throws {
+        try self.init(in: SharedMemory(attaching: name, timeout: timeout))
     }
 
-    private func with<Result>(index: Int, _ body: (ListCells) throws -> Result) throws -> Result {
-        guard index >= 0, index < count else {
-            throw SharedStateError(.invalidArgument, "There is no element \(index) in a list of \(count)")
-        }
-        return try memory.withUnsafeMutableBytes { try body(ListCells($0, layout)) }
-    }
-
-    /// An element. Waits for a process that is setting one, some microseconds; for 10 s if that process is stopped.
+    /// Attaches to the list with a name, made by this library or by Python. Suspends the task, as ``SharedMemory`` does.
     ///
-    /// - Throws: ``SharedStateError``: `invalidArgument` for an index outside, `malformed`, `timedOut`, `closed`.
-    public subscript(index: Int) -> Element {
-        get throws { try with(index: index) { cells in try cells.guarded { try cells.read(index) } } }
+    /// - Parameter timeout: how long to wait for a size at most; nil is without end, zero or less is a single look.
+    /// - Throws: as the blocking one, and `CancellationError`.
+    public convenience init(attaching name: String, timeout: Duration? = .seconds(1)) async throws {
+        try self.init(in: await SharedMemory(attaching: name, timeout: timeout))
     }
 
-    /// Replaces an element, by one of any type that fits its slot.
-    ///
-    /// - Throws: ``SharedStateError``: `tooLarge` if it does not fit, and nothing has changed; as reading.
-    public func set(_ element: Element, at index: Int) throws {
-        try with(index: index) { cells in
-            try cells.check(index, element)
-            try cells.guarded { cells.write(index, element) }
-        }
-    }
-
-    /// How many bytes of text an element can have.
+    /// How many bytes of text an element can have. Does not wait.
     ///
     /// - Throws: ``SharedStateError`` (`invalidArgument`) for an index outside.
     public func slotSize(at index: Int) throws -> Int {
-        try with(index: index) { _ in layout.slot(index).count }
+        try check(index)
+        return layout.slot(index).count
     }
 
-    /// All elements, each as it is when its turn comes.
+    // MARK: Access
+
+    private func check(_ index: Int) throws {
+        guard index >= 0, index < count else {
+            throw SharedStateError(.invalidArgument, "There is no element \(index) in a list of \(count)")
+        }
+    }
+
+    /// Refuses an element that its place cannot hold, before anything is waited for.
+    func check(_ element: Element, at index: Int) throws {
+        try check(index)
+        try memory.withUnsafeMutableBytes { try ListCells($0, layout).check(index, element) }
+    }
+
+    /// Runs `body` on an element's memory, alone among the processes of this library. Blocks the thread while another is at it.
+    func access<Result>(_ index: Int, _ deadline: Deadline, _ body: (ListCells) throws -> Result) throws -> Result {
+        try check(index)
+        let use = try memory.use()
+        defer { withExtendedLifetime(use) {} }
+        let cells = ListCells(use.bytes, layout)
+        let result = try Wait.blocking(deadline: deadline, spin: spin) { progress in
+            try cells.attempt(progress) { try body(cells) }
+        }
+        guard let result else { throw Self.timedOut }
+        return result
+    }
+
+    /// Runs `body` on an element's memory, alone among the processes of this library. Suspends the task while another is at it.
     ///
-    /// - Throws: as reading one.
-    public func elements() throws -> [Element] {
-        try (0..<count).map { try self[$0] }
+    /// Nothing is held while it is suspended but the mapping, which the word that it waits for is in.
+    func access<Result>(
+        _ index: Int,
+        _ deadline: Deadline,
+        _ body: (ListCells) throws -> Result
+    ) async throws -> Result {
+        try check(index)
+        let use = try memory.use()
+        defer { withExtendedLifetime(use) {} }
+        let cells = ListCells(use.bytes, layout)
+        let result = try await Wait.suspending(deadline: deadline) { progress in
+            try cells.attempt(progress) { try body(cells) }
+        }
+        guard let result else { throw Self.timedOut }
+        return result
     }
 
-    /// How often an element occurs. Python: `ShareableList.count`.
-    public func count(of element: Element) throws -> Int {
-        try elements().count { $0 == element }
-    }
-
-    /// Where an element occurs first; nil if it does not. Python: `ShareableList.index`.
-    public func firstIndex(of element: Element) throws -> Int? {
-        try elements().firstIndex(of: element)
+    private static var timedOut: SharedStateError {
+        SharedStateError(.timedOut, "A process that is at an element of a shared list does not go on")
     }
 
     // MARK: Travelling
@@ -139,6 +160,8 @@ public final class SharedList: Sendable, Codable {
         try memory.encode(to: encoder)
     }
 
+    /// Finds the list that a message brings. A named one that came as bytes is attached to, as ``SharedMemory`` says.
+    ///
     /// - Throws: ``SharedStateError`` (`malformed` if what arrived is no list).
     public convenience init(from decoder: any Decoder) throws {
         try self.init(in: SharedMemory(from: decoder))

@@ -19,7 +19,7 @@ extension SharedMemory {
     ) throws -> Result {
         let use = try use()
         defer { withExtendedLifetime(use) {} }
-        return try body(UnsafeMutableRawBufferPointer(start: use.base, count: use.count))
+        return try body(use.bytes)
     }
 
     /// Calls `body` with the memory as elements of a type, as many as fit. No copy, no system call.

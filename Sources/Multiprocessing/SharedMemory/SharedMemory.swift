@@ -100,13 +100,26 @@ public final class SharedMemory: Sendable {
 
     /// Attaches to the segment with a name, whoever made it: this library, Python's `shared_memory`, `shm_open`.
     ///
-    /// Does not wait, except for a segment that its maker has named but not yet sized (makers of other libraries do it in
-    /// that order), and then for `timeout` at most. A maker that shrinks its file under its users makes them crash; this library never does.
+    /// Some system calls. Blocks the thread only for a segment that its maker has named but not yet sized (makers of other
+    /// libraries do it in that order) or that somebody is removing. A maker that shrinks its file under its users makes them
+    /// crash; this library never does.
     ///
+    /// - Parameter timeout: how long to wait for the size at most; nil is without end, zero or less is a single look.
     /// - Throws: ``SharedStateError``: `notFound`, `timedOut` if it never got a size, `refused` if it is not for this user,
-    ///   `outOfResources`.
+    ///   `malformed` if it is no memory, `outOfResources`.
+    @available(*, noasync, message: "Use the async init(attaching:): this one blocks the thread")
     public convenience init(attaching name: String, timeout: Duration? = .seconds(1)) throws {
         self.init(try Segment.attach(try SegmentName(name), deadline: Deadline(after: timeout)))
+    }
+
+    /// Attaches to the segment with a name, whoever made it: this library, Python's `shared_memory`, `shm_open`.
+    ///
+    /// As the blocking one, but it suspends the task while there is no size, and blocks no thread.
+    ///
+    /// - Parameter timeout: how long to wait for the size at most; nil is without end, zero or less is a single look.
+    /// - Throws: as the blocking one; `CancellationError` if the task is cancelled before there is a size.
+    public convenience init(attaching name: String, timeout: Duration? = .seconds(1)) async throws {
+        self.init(try await Segment.attach(try SegmentName(name), deadline: Deadline(after: timeout)))
     }
 
     /// Gives up the use of it by this handle; other handles keep theirs. The last one to go takes an automatic name along.
@@ -203,7 +216,7 @@ extension SharedMemory: Codable {
         try container.encode(count, forKey: .count)
     }
 
-    /// Maps what a message brought, or attaches to what it names.
+    /// Maps what a message brought, or attaches to what it names; that blocks the thread for a second at most, as attaching does.
     ///
     /// - Throws: ``SharedStateError`` (`malformed`, `notFound` for a name that is gone).
     public convenience init(from decoder: any Decoder) throws {

@@ -73,7 +73,7 @@ extension ProcessTests {
                 try SharedMemory(attaching: name).close()
             } check: { _, _ in
                 #expect(segmentExists(name))
-                let count = try SharedMemory(attaching: name).count
+                let count = try await SharedMemory(attaching: name).count
                 #expect(count == 10)
             }
             memory.close()
@@ -158,14 +158,14 @@ extension ProcessTests {
                 try list.set(.string("after step \(step)\0"), at: 0)
                 try list.set(.bytes([UInt8(step), 0]), at: 1)
             } check: { step, isKilled in
-                let first = try list[0]
-                let second = try list[1]
+                let first = try await list.element(at: 0)
+                let second = try await list.element(at: 1)
                 #expect(first == "before" || first == .string("after step \(step)\0"))
                 #expect(second == 1 || second == .bytes([UInt8(step), 0]))
                 #expect(second == 1 || first != "before")
                 #expect(isKilled || second != 1)
-                try list.set("before", at: 0)
-                try list.set(1, at: 1)
+                try await list.set("before", at: 0)
+                try await list.set(1, at: 1)
             }
             #expect(steps >= 10)
         }
@@ -180,7 +180,7 @@ extension ProcessTests {
                 // Nobody looks in between: the next child repairs, and is killed one step later.
             }
             #expect(steps >= 5)
-            #expect(try list[0] == "after")
+            #expect(try await list.element(at: 0) == "after")
         }
     }
 }

@@ -212,11 +212,11 @@ extension ProcessTests {
             }
             for child in children { try child.start() }
             for _ in 0..<300 {
-                guard case .string(let text) = try list[1] else { Issue.record("no text"); break }
+                guard case .string(let text) = try await list.element(at: 1) else { Issue.record("no text"); break }
                 #expect(text == "zero" || text.hasPrefix("number "))
             }
             for child in children { try await child.value }
-            #expect(try list[1] == "number 299")
+            #expect(try await list.element(at: 1) == "number 299")
         }
 
         @Test func whatIsNoListIsRefused() throws {
