@@ -85,6 +85,16 @@ static bool is_part_of_address(const int32_t *word) {
     return msync((void *)(whole & ~(page - 1)), 1, MS_ASYNC) == 0;
 }
 
+// Dispatch's main queue; a link that has no Dispatch in it has none.
+extern char _dispatch_main_q[] __attribute__((weak));
+
+// Dispatch's record of the main thread, the id and then the main queue, is in the executable where that is linked statically. The
+// queue belongs to the thread by that same id, written there when the program was loaded: with another one Dispatch traps.
+static bool is_of_dispatch(const int32_t *word, const int32_t *end) {
+    if ((uintptr_t)word % 8 != 0 || end - word < 4 || _dispatch_main_q == NULL) return false;
+    return *(char *const *)(word + 2) == _dispatch_main_q;
+}
+
 static int renew_in_module(struct dl_phdr_info *module, size_t size, void *context) {
     const struct renewal *ids = context;
     const char *slash = strrchr(module->dlpi_name, '/');
@@ -99,7 +109,7 @@ static int renew_in_module(struct dl_phdr_info *module, size_t size, void *conte
         int32_t *word = (int32_t *)module->dlpi_tls_data + first;
         int32_t *end = (int32_t *)module->dlpi_tls_data + module->dlpi_phdr[i].p_memsz / sizeof *word;
         for (; word < end; word++)
-            if (*word == ids->old && !is_part_of_address(word)) *word = ids->new;
+            if (*word == ids->old && !is_part_of_address(word) && !is_of_dispatch(word, end)) *word = ids->new;
     }
     return 0;
 }

@@ -53,6 +53,8 @@ extension ProcessTests {
             let left = try #require(copy)
             #expect(!isGone(left), "the copy, which this is about, has gone itself")
             kill(left, SIGKILL)
+            // Those that are left may hold each other's lifeline, and the output that is read to its end below.
+            for pid in family where !isGone(pid) { kill(pid, SIGKILL) }
             #expect(allGone, "children outlived their parent with its copy")
             let end = scenario.finish()
             #expect(end.wasSignalled && end.status == SIGKILL, "\(end)")
