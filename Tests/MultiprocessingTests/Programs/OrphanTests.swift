@@ -46,7 +46,11 @@ extension ProcessTests {
             var (family, copy): ([Int32], Int32?) = ([], nil)
             while case let line = scenario.nextLine(), !line.isEmpty {
                 if line.hasPrefix("pid ") { family += [Int32(line.dropFirst(4))].compactMap { $0 } }
-                if line.hasPrefix("copy ") { copy = Int32(line.dropFirst(5)) }
+                // The last line: whoever is left holds the output open.
+                if line.hasPrefix("copy ") {
+                    copy = Int32(line.dropFirst(5))
+                    break
+                }
             }
             #expect(family.count >= 3)
             let allGone = eventually(within: .seconds(1)) { family.allSatisfy(isGone) }
