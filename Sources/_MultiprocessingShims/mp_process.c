@@ -76,6 +76,25 @@ pid_t _mp_thread_id(void) { return (pid_t)syscall(SYS_gettid); }
 
 struct renewal { int32_t old, new; };
 
+// Half of a pointer may have the value of an id: the upper half of every address on the main thread's stack is about 0x7ffd.
+static bool is_part_of_address(const int32_t *word) {
+    uint64_t whole = *(const uint64_t *)((uintptr_t)word & ~(uintptr_t)7);
+    if (whole >> 32 == 0 || (uint32_t)whole == 0) return false;
+    // Fails where nothing is mapped.
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    return msync((void *)(whole & ~(page - 1)), 1, MS_ASYNC) == 0;
+}
+
+// Dispatch's main queue; a link that has no Dispatch in it has none.
+extern char _dispatch_main_q[] __attribute__((weak));
+
+// Dispatch's record of the main thread, the id and then the main queue, is in the executable where that is linked statically. The
+// queue belongs to the thread by that same id, written there when the program was loaded: with another one Dispatch traps.
+static bool is_of_dispatch(const int32_t *word, const int32_t *end) {
+    if ((uintptr_t)word % 8 != 0 || end - word < 4 || _dispatch_main_q == NULL) return false;
+    return *(char *const *)(word + 2) == _dispatch_main_q;
+}
+
 static int renew_in_module(struct dl_phdr_info *module, size_t size, void *context) {
     const struct renewal *ids = context;
     const char *slash = strrchr(module->dlpi_name, '/');
@@ -85,9 +104,12 @@ static int renew_in_module(struct dl_phdr_info *module, size_t size, void *conte
     if (*module->dlpi_name != 0 && strncmp(name, "libswift", 8) != 0) return 0;
     for (int i = 0; i < module->dlpi_phnum; i++) {
         if (module->dlpi_phdr[i].p_type != PT_TLS) continue;
-        int32_t *word = module->dlpi_tls_data, *end = word + module->dlpi_phdr[i].p_memsz / sizeof *word;
+        // Before anybody has asked for an id the variable is zero: it is not among those that begin with a value.
+        size_t first = (module->dlpi_phdr[i].p_filesz + sizeof(int32_t) - 1) / sizeof(int32_t);
+        int32_t *word = (int32_t *)module->dlpi_tls_data + first;
+        int32_t *end = (int32_t *)module->dlpi_tls_data + module->dlpi_phdr[i].p_memsz / sizeof *word;
         for (; word < end; word++)
-            if (*word == ids->old) *word = ids->new;
+            if (*word == ids->old && !is_part_of_address(word) && !is_of_dispatch(word, end)) *word = ids->new;
     }
     return 0;
 }
@@ -96,7 +118,8 @@ static int renew_in_module(struct dl_phdr_info *module, size_t size, void *conte
 // by clone goes on with the id of the thread that it is a copy of, cannot give back what it locks once another thread waits for it
 // (the kernel looks at the real id), and that one waits for ever: at a lazy constant, for instance. The variables have no names
 // that could be linked against, so they are found by their value: a word that holds the old id among the few hundred bytes of
-// thread-local data of Swift's libraries. A word of another meaning would have to be equal to the fork server's process id.
+// thread-local data of Swift's libraries. A word of another meaning would have to be equal to the fork server's process id, begin as
+// zero, and not be part of an address.
 static void renew_thread_ids(int old) {
     struct renewal ids = {old, (int32_t)syscall(SYS_gettid)};
     dl_iterate_phdr(renew_in_module, &ids);

@@ -33,7 +33,10 @@ public enum ForkServer {
     ///
     /// What `body` leaves in global variables is there in every later child. It must be synchronous and must not start
     /// threads (no Dispatch, no tasks): a process with threads cannot be forked, and the next start fails saying so.
-    /// Takes effect with the next start; a running server is replaced. Does not wait.
+    /// Takes effect with the next start; a running server is replaced. Does not wait for the hook, but for a start that is under way in
+    /// another thread, which may be running an earlier hook.
+    ///
+    /// `ChildProcess.run` waits for the hook without a thread; `start()` blocks its own meanwhile.
     ///
     /// Python: `multiprocessing.set_forkserver_preload`.
     /// - Parameters:

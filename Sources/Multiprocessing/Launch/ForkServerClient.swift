@@ -20,6 +20,7 @@ final class ForkServerClient: Sendable {
     }
 
     private let state = Mutex(State())
+    private let preparation = ForkServerPreparation()
     /// How long a server may take to answer before another one is asked.
     private static let patience: Duration = .seconds(5)
 
@@ -45,6 +46,29 @@ final class ForkServerClient: Sendable {
             }
             throw ProcessError(.startFailed, "The fork server died, or did not answer, again and again")
         }
+    }
+
+    /// Has a server started, if there is none, by a thread of the library's own: its preload hook may take its time.
+    ///
+    /// One thread, however many tasks wait. A cancelled task goes; the server is started all the same.
+    func prepare() async throws {
+        guard !isPrepared else { return }
+        try await preparation.wait { [self] in
+            let (result, waiters) = state.withLock { state in
+                // Waiters that come after a change of the hook, which needs this lock, must not see the result of the old one.
+                (Result { try ensureServer(&state) }, preparation.end())
+            }
+            for waiter in waiters { waiter.resume(with: result) }
+        }
+    }
+
+    /// False also while somebody else deals with the server: that may be a start with its hook.
+    private var isPrepared: Bool {
+        state.withLockIfAvailable { state in
+            if !state.ready.isEmpty { return true }
+            drain(&state)
+            return state.control != nil
+        } ?? false
     }
 
     /// Has the server make good what was taken. Two system calls; none while somebody else deals with the server.
@@ -234,7 +258,7 @@ final class ForkServerClient: Sendable {
 
     /// Gives up processes that died before they had announced themselves, and reaps them.
     private func noticeDeaths(_ state: inout State) {
-        let ended = state.unannounced.filter { ((try? ChildControl.peek($0)) ?? nil) != nil }
+        let ended = state.unannounced.filter(hasEnded)
         guard !ended.isEmpty else { return }
         // What they said before they died.
         drain(&state)
@@ -244,12 +268,18 @@ final class ForkServerClient: Sendable {
         }
     }
 
+    private func hasEnded(_ pid: Int32) -> Bool {
+        // The program may have reaped it by a wait for any child.
+        do throws(Errno) { return try ChildControl.peek(pid) != nil } catch { return error == .noChildProcess }
+    }
+
     /// Lets go of the server, and ends it: one that is stopped, or busy in a hook, would not see its channel close. What it has forked meanwhile is still announced on its way out, and has to be reaped here: the
     /// monitor listens to the end.
     private func forgetServer(_ state: inout State) {
         guard let control = state.control else { return }
         state.control = nil
         state.outstanding = 0
+        let known = state.unnamed
         state.unnamed = []
         // Those that live announce themselves, those that died cannot any more.
         for pid in state.unannounced { Runtime.current.monitor.reapLater(pid) }
@@ -257,7 +287,7 @@ final class ForkServerClient: Sendable {
         if let isRunning = try? ChildControl.peek(state.pid) == nil, isRunning {
             try? ChildControl.signal(state.pid, SignalNumber.kill)
         }
-        Runtime.current.monitor.reapAnnounced(over: control)
+        Runtime.current.monitor.reapAnnounced(over: control, except: known)
         Runtime.current.monitor.reapLater(state.pid)
     }
 }

@@ -5,8 +5,11 @@ extension ChildProcess {
     ///
     ///     let sum = try await ChildProcess.run { sumOfPrimes(below: 100_000) }
     ///
-    /// Suspends; blocks no thread. Cancelling the task ends the process: SIGTERM, the grace of
-    /// ``ProcessOptions/terminationGrace``, SIGKILL.
+    /// Suspends until the process has ended. Starting it takes the calling thread as long as ``start()`` does: some ten
+    /// microseconds to some milliseconds; seconds if the fork server was stopped by somebody and has to be given up. A fork server that
+    /// has still to be started, with its preload hook, is waited for without a thread.
+    ///
+    /// Cancelling the task ends the process: SIGTERM, the grace of ``ProcessOptions/terminationGrace``, SIGKILL.
     /// - Throws: the body's error (with its type, if that is `Codable`, else ``RemoteError``); ``ProcessCrash`` if the process
     ///   died; ``ProcessError`` if it could not be started, or left by `exit` (`noValue`); `CancellationError`.
     public static func run(

@@ -226,6 +226,7 @@ public final class ChildProcess<Success: Sendable>: Sendable, CustomStringConver
     var startedValue: Success {
         get async throws {
             try Task.checkCancellation()
+            if startMethod == .forkServer { try await Runtime.current.forkServer.prepare() }
             for _ in 0..<3 {
                 let again = try start(printsErrors: false).ifSmall
                 let handle = try handle

@@ -14,7 +14,7 @@ final class Monitor: Sendable {
         /// Children without a record, to be reaped when they have ended: processes that died while they were kept ready.
         var strays: [UInt64: Stray] = [:]
         /// The ends of fork servers that were let go of, until they are silent.
-        var farewells: [UInt64: SharedDescriptor] = [:]
+        var farewells: [UInt64: Farewell] = [:]
         /// Children without a record for whose end there was no descriptor to be had: looked at every now and then.
         var unwatched: [Int32] = []
         /// Records whose relay found standard error full.
@@ -24,6 +24,11 @@ final class Monitor: Sendable {
     private struct Stray {
         var pid: Int32
         var end: SharedDescriptor
+    }
+
+    private struct Farewell {
+        var control: SharedDescriptor
+        var known: Set<Int32>
     }
 
     private let state = Mutex(State())
@@ -88,27 +93,32 @@ final class Monitor: Sendable {
     }
 
     /// Reaps the processes that a fork server announces until it is gone; nobody will use them.
-    func reapAnnounced(over control: SharedDescriptor) {
+    ///
+    /// - Parameter known: those that have announced themselves already, and that the server may still name. They may have been
+    ///   given a body by now: they are let live.
+    func reapAnnounced(over control: SharedDescriptor, except known: Set<Int32>) {
         // The server leaves at the end of file, after what it was asked for.
         control.descriptor.shutDownSending()
-        guard listen(to: control), let poller = try? startIfNeeded() else { return }
+        let farewell = Farewell(control: control, known: known)
+        guard listen(to: farewell), let poller = try? startIfNeeded() else { return }
         let token = state.withLock { state in
             defer { state.nextToken += 1 }
-            state.farewells[state.nextToken] = control
+            state.farewells[state.nextToken] = farewell
             return state.nextToken
         }
         try? poller.poller.add(control.descriptor.number, token: token)
     }
 
     /// Takes in what was announced; false when there is no more to come.
-    private func listen(to control: SharedDescriptor) -> Bool {
+    private func listen(to farewell: Farewell) -> Bool {
         while true {
             do throws(Errno) {
-                guard var packet = try control.descriptor.receive(wait: false) else { return false }
+                guard var packet = try farewell.control.descriptor.receive(wait: false) else { return false }
                 let reply = ForkServerReply(packet)
                 // A process that waits leaves when its channel is closed.
                 packet.closeRest()
                 switch reply {
+                case .forked(let pid) where farewell.known.contains(pid): break
                 case .ready(let pid, _), .lost(let pid), .forked(let pid), .unfit(let pid, _): reapLater(pid)
                 default: break
                 }
@@ -166,7 +176,7 @@ final class Monitor: Sendable {
             return Array(state.stalled.values)
         }
         for token in tokens {
-            let (record, stray, control) = state.withLock {
+            let (record, stray, farewell) = state.withLock {
                 ($0.records[token], $0.strays.removeValue(forKey: token), $0.farewells[token])
             }
             record?.service(byMonitor: true)
@@ -175,8 +185,8 @@ final class Monitor: Sendable {
                 shared.poller.remove(stray.end.descriptor.number)
                 _ = try? ChildControl.reap(stray.pid)
             }
-            if let control, !listen(to: control) {
-                shared.poller.remove(control.descriptor.number)
+            if let farewell, !listen(to: farewell) {
+                shared.poller.remove(farewell.control.descriptor.number)
                 state.withLock { _ = $0.farewells.removeValue(forKey: token) }
             }
         }

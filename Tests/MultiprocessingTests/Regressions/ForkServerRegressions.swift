@@ -1,9 +1,11 @@
 import Foundation
 import Glibc
-import Multiprocessing
+import MultiprocessingSystem
 import Synchronization
 import SystemPackage
 import Testing
+
+@testable import Multiprocessing
 
 /// A lazy constant that takes its time: threads that want it meet in its initialiser.
 private let slowConstant: Int = {
@@ -22,9 +24,82 @@ extension ProcessTests {
                     try child.start()
                     ForkServer.stop()
                     try child.join()
+                    try check(child.exitStatus, is: .exited(0))
                 }
                 let left = eventually { childrenOfThisProcess().isEmpty }
                 try check(left, "left: \(childrenOfThisProcess())")
+            }
+        }
+
+        /// A process that had announced itself and ran its body was killed when the server, let go of meanwhile, named it only then.
+        @Test func namedAfterItsServerWasLetGo() async throws {
+            try await isolated {
+                let child = try ChildProcess { sleepForever() }
+                try child.start()
+                let pid = child.processIdentifier!
+                let control = try Descriptor.socketPairNumbers()
+                let server = Descriptor(owning: control.child)
+                let monitor = Runtime.current.monitor
+                ForkServerReply.forked(pid).send(over: server.number)
+                monitor.reapAnnounced(over: SharedDescriptor(Descriptor(owning: control.parent)), except: [pid])
+                // And one that the monitor's thread reads.
+                ForkServerReply.forked(pid).send(over: server.number)
+                try check(!child.join(timeout: .milliseconds(300)), "it ended: \(String(describing: child.exitStatus))")
+                try child.kill()
+                try child.join()
+            }
+        }
+
+        /// The first `run` held a thread of the cooperative pool while a preload hook ran, and so did every other.
+        @Test func preloadHookHoldsNoTask() async throws {
+            try await isolated { @concurrent () async throws -> Void in
+                try ForkServer.preload { pause(.seconds(3)) }
+                let clock = ContinuousClock()
+                let began = clock.now
+                try await withThrowingTaskGroup(of: Int.self) { group in
+                    for number in 0..<16 { group.addTask { try await ChildProcess.run { number } } }
+                    let cancelled = Task { try await ChildProcess.run {} }
+                    try await Task.sleep(for: .milliseconds(200))
+                    // There is a thread for this one, whatever waits.
+                    let other = await Task.detached { clock.now - began }.value
+                    try check(other < .seconds(2), "a task waited for \(other)")
+                    cancelled.cancel()
+                    let end = await cancelled.result
+                    try check(clock.now - began < .seconds(2), "a cancelled task waited for \(clock.now - began)")
+                    guard case .failure(let error) = end, error is CancellationError else {
+                        throw CheckFailure(text: "ended with \(end)", place: #fileID)
+                    }
+                    var numbers: [Int] = []
+                    for try await number in group { numbers.append(number) }
+                    try check(numbers.sorted(), is: Array(0..<16))
+                }
+            }
+        }
+
+        /// A hook that fails fails every `run` that waits for it, and none that comes after it was removed.
+        @Test func preloadHookFailsThoseThatWait() async throws {
+            try await isolated { @concurrent () async throws -> Void in
+                struct Refused: Error {}
+                for _ in 0..<3 {
+                    try ForkServer.preload {
+                        pause(.milliseconds(200))
+                        throw Refused()
+                    }
+                    let failures = await withTaskGroup(of: Bool.self) { group in
+                        for _ in 0..<8 {
+                            group.addTask {
+                                do { try await ChildProcess.run {} } catch {
+                                    return (error as? ProcessError)?.code == .startFailed
+                                }
+                                return false
+                            }
+                        }
+                        return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+                    }
+                    try check(failures, is: 8)
+                    ForkServer.removePreload()
+                    try check(await ChildProcess.run { 5 }, is: 5)
+                }
             }
         }
 
@@ -160,7 +235,7 @@ private final class Killer: Sendable {
     var victims: Int { count.load(ordering: .relaxed) }
 
     init(sparing spared: Int32) throws {
-        Thread.detachNewThread { [self] in
+        Foundation.Thread.detachNewThread { [self] in
             var seen: Set<Int32> = [spared]
             while !isStopped.load(ordering: .relaxed) {
                 for child in childrenOfThisProcess() where seen.insert(child).inserted {
