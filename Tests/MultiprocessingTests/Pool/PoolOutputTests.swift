@@ -5,6 +5,9 @@ import Testing
 
 @testable import Multiprocessing
 
+/// How many lines this process has written.
+private let written = Atomic(0)
+
 private final class Collected: Sendable {
     private let lines = Mutex<[PoolOutputLine]>([])
     var all: [PoolOutputLine] { lines.withLock { $0 } }
@@ -28,19 +31,22 @@ extension ProcessTests {
             let collected = Collected()
             try await withPool(processes: 2, options: collected.options(backend)) { pool async throws in
                 let count = try await pool.map(0..<1000) { number in
-                    print("printed \(number)")
-                    put("error \(number)\n", to: 2)
+                    // Chunks that were taken back may come to a worker later than those behind them.
+                    let place = written.wrappingAdd(1, ordering: .relaxed).newValue
+                    print("printed \(place) \(number)")
+                    put("error \(place) \(number)\n", to: 2)
                     return number
                 }.count
                 #expect(count == 1000)
             }
             // All of it is there once the pool has ended.
             for (stream, word) in [(PoolOutputLine.Stream.standardOutput, "printed"), (.standardError, "error")] {
-                let numbers = ["Pool-1", "Pool-2"].map { worker in
-                    collected.texts(stream, of: worker).map { Int($0.dropFirst(word.count + 1)) ?? -1 }
+                let lines = ["Pool-1", "Pool-2"].map { worker in
+                    collected.texts(stream, of: worker).map { $0.split(separator: " ") }
                 }
-                #expect(numbers.allSatisfy { $0 == $0.sorted() })
-                #expect(numbers.joined().sorted() == Array(0..<1000))
+                for lines in lines { #expect(lines.map { Int($0[1]) } == Array(1..<(lines.count + 1))) }
+                #expect(lines.joined().allSatisfy { $0.count == 3 && $0[0] == word })
+                #expect(lines.joined().compactMap { Int($0[2]) }.sorted() == Array(0..<1000))
             }
         }
 
