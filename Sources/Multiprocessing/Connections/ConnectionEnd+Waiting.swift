@@ -26,9 +26,7 @@ extension ConnectionEnd {
 
     /// Asks for a bell, and clears the socket of what tells of messages that are gone. For the holder of the receive guard.
     func quieten(_ ring: MessageRing) -> Silence {
-        ring.armBell()
-        chaosStep("receive.armed")
-        guard ring.isEmpty else { return .message }
+        guard arm(ring) else { return .message }
         guard let socket = try? socket() else { return .unsettled }
         // Bounded: whoever floods the socket gets this process's attention no longer than that.
         for _ in 0..<64 {
@@ -39,22 +37,29 @@ extension ConnectionEnd {
                 // What was committed before the end came is read first.
                 return ring.isEmpty ? .gone : .message
             case .garbage:
-                socket.descriptor.dropPacket()
+                break
             case .packet(let packet) where packet.kind == .bell:
-                // A bell for a message that is there stays, so that the socket stays readable.
-                if !ring.isEmpty { return .message }
-                socket.descriptor.dropPacket()
+                break
             case .packet(let packet):
                 if packet.number > ring.lastTicketTaken.pointee.load(ordering: .relaxed) {
                     // Its sender holds the guard until it has committed the message, or is dead.
                     let sender = ring.sendGuard.owner
                     if sender != .nobody, sender.isAlive { return .unsettled }
-                    if !ring.isEmpty { return .message }
                 }
-                socket.descriptor.dropPacket()
             }
+            // As long as a message is there the packet stays, so that the socket stays readable for others who sleep on it. And
+            // its sender may be about to make the bell even again that it rang for, hence a new one before it is thrown away.
+            guard arm(ring) else { return .message }
+            socket.descriptor.dropPacket()
         }
         return .unsettled
+    }
+
+    /// Asks for a bell for whatever is committed from now on; whether there is nothing yet.
+    private func arm(_ ring: MessageRing) -> Bool {
+        ring.armBell()
+        chaosStep("receive.armed")
+        return ring.isEmpty
     }
 
     // MARK: Waiting

@@ -41,8 +41,11 @@ extension ProcessTests {
                         "padding/greedy.rec": "tooLarge", "endless.rec": "tooLong", "latin1.rec": "refused",
                     ]
                 )
-                let nested = report.failures.first { $0.path == "deep/nested.rec" }?.why
-                #expect(nested == "stackOverflow" || !CrashTests.hasBacktracer)
+                #if DEBUG
+                    // The frames of optimised code do not always tell.
+                    let nested = report.failures.first { $0.path == "deep/nested.rec" }?.why
+                    #expect(nested == "stackOverflow" || !CrashTests.hasBacktracer)
+                #endif
                 let refusal = report.failures.first { $0.kind == "refused" }?.why
                 #expect(refusal == "text that is not UTF-8 at byte 9")
 
