@@ -28,7 +28,10 @@ struct TimeLimit {
 
 extension ConnectionEnd {
     /// Sends a short message; false, and nothing was sent, if that takes more than writing it down.
-    func sendSmall(_ bytes: UnsafeRawBufferPointer) throws -> Bool {
+    ///
+    /// - Parameter wakes: whether a receiver that sleeps is woken. If not, it finds the message when the next one wakes it, or when it
+    ///   looks again by itself.
+    func sendSmall(_ bytes: UnsafeRawBufferPointer, wakes: Bool = true) throws -> Bool {
         let ring = try requireOutgoing()
         guard ring.sendGuard.takeIfUncontended() else { return false }
         chaosStep("send.guarded")
@@ -37,8 +40,30 @@ extension ConnectionEnd {
         let record = MessageRing.Record(kind: .bytes, length: bytes.count, descriptorCount: 0)
         guard let tail = try ring.write(record, bytes, head: head) else { return false }
         chaosStep("send.written")
-        try commit(ring, tail)
+        if wakes {
+            try commit(ring, tail)
+        } else {
+            ring.tail.pointee.store(tail, ordering: .sequentiallyConsistent)
+            chaosStep("send.committed")
+        }
         return true
+    }
+
+    /// Takes messages as long as there are any that `take` wants, which are looked at where they lie: whoever sent them may still write
+    /// there. Waits for nothing; takes none if somebody else is receiving.
+    func takeShort(_ take: (UnsafeRawBufferPointer) -> Bool) throws {
+        let ring = try requireIncoming()
+        if ring.isEmpty { return }
+        guard ring.receiveGuard.takeIfUncontended() else { return }
+        chaosStep("receive.guarded")
+        defer { ring.receiveGuard.release() }
+        while let record = try ring.first(), record.kind == .bytes, record.descriptorCount == 0,
+            take(ring.content(of: record))
+        {
+            chaosStep("receive.copied")
+            advance(ring, record)
+        }
+        if ring.isPolled.pointee.load(ordering: .relaxed) != 0, ring.isEmpty { _ = quieten(ring) }
     }
 
     /// Receives a small value; false, and nothing was received, if the first message is none, or somebody else is receiving.

@@ -11,7 +11,7 @@ where Items.Element: Codable & Sendable {
     private enum Arrival: Sendable {
         /// The reader has given a chunk to the pool; comes before anything else of it.
         case begun(Int, Chunk<Items.Element>)
-        case values(Int, TravellingBytes)
+        case part(Int, PoolCore.Part)
         case resolved(Int, PoolCore.Outcome)
         /// The input has ended, or failed; no chunk of it is begun any more.
         case end((any Error)?)
@@ -23,6 +23,8 @@ where Items.Element: Codable & Sendable {
     private let progress: PoolProgress?
     private var inputEnded = false
     private var inputError: (any Error)?
+    /// How many fewer chunks are under way than when more were last permitted.
+    private var resolved = 0
 
     init(_ pool: Pool, _ items: Items, _ settings: MapSettings, _ function: EncodedPieces) {
         progress = settings.progress
@@ -42,7 +44,9 @@ where Items.Element: Codable & Sendable {
     /// What has come back since, perhaps nothing yet; nil when everything has. Suspends.
     ///
     /// - Throws: the input's error, when everything before it has come back; `CancellationError`.
-    func next() async throws -> [Settled<Items.Element, Value>]? {
+    func next(holding held: HeldResults) async throws -> [Settled<Items.Element, Value>]? {
+        line.permit(resolved, holding: held)
+        resolved = 0
         if inputEnded, ledger.isEmpty {
             if let inputError { throw inputError }
             return nil
@@ -53,14 +57,16 @@ where Items.Element: Codable & Sendable {
             case .begun(let number, let chunk):
                 ledger.begin(number, chunk)
                 progress?.submitted(chunk.items.count)
-            case .values(let number, let content): found.append(ledger.arrived(number, content))
+            case .part(let number, let part): found.append(ledger.arrived(number, part))
             case .resolved(let number, let outcome):
                 var settled = ledger.resolved(number, outcome)
                 settled.resubmit { chunk in
                     // It is this side's from the beginning: nothing else says that more is to come.
                     ledger.begin(try line.submit(chunk, announces: false), chunk)
                 }
-                line.note(resolved: number, begunAgain: settled.again.count)
+                line.forget(number)
+                // As many more may be read as there are fewer under way now.
+                resolved += 1 - settled.again.count
                 found.append(settled)
             case .end(let error): (inputEnded, inputError) = (true, error)
             }
@@ -75,6 +81,8 @@ where Items.Element: Codable & Sendable {
             /// The pool's tasks, by chunk.
             var underWay: [Int: Int] = [:]
             var nextChunk = 0
+            /// How many chunks may be read less than otherwise.
+            var withheld = 0
             var isOver = false
         }
 
@@ -133,7 +141,7 @@ where Items.Element: Codable & Sendable {
                     name: settings.name
                 ) { arrivals.put(.resolved(number, $0)) }
                 work.items = chunk.range
-                work.partialResult = { arrivals.put(.values(number, $0)) }
+                work.part = { arrivals.put(.part(number, $0)) }
                 if announces { arrivals.put(.begun(number, chunk)) }
                 do {
                     state.underWay[number] = try pool.core.submit(work)
@@ -144,10 +152,18 @@ where Items.Element: Codable & Sendable {
             }
         }
 
-        /// A chunk has come back, and so many new ones were made of it: as many more may be read as there are fewer now.
-        func note(resolved number: Int, begunAgain: Int) {
+        func forget(_ number: Int) {
             state.withLock { $0.underWay[number] = nil }
-            permits.put(1 - begunAgain)
+        }
+
+        /// Has so many more chunks read, but as many less as have come back before their turn.
+        func permit(_ resolved: Int, holding held: HeldResults) {
+            let excess = held.excess(settings, workers: pool.processCount)
+            let more = state.withLock { state in
+                defer { state.withheld = excess }
+                return resolved + state.withheld - excess
+            }
+            if more != 0 { permits.put(more) }
         }
 
         func end() {

@@ -5,12 +5,15 @@ struct Chunk<Item> {
     /// The index of the first one.
     var start: Int
     var items: [Item]
+    /// Whether they would have gone alone: see ``LooseChunk``.
+    var isLoose = false
 
     var range: Range<Int> { start..<(start + items.count) }
 
     /// Some of it.
     func part(_ range: Range<Int>) -> Chunk {
-        Chunk(start: range.lowerBound, items: Array(items[(range.lowerBound - start)..<(range.upperBound - start)]))
+        let items = Array(items[(range.lowerBound - start)..<(range.upperBound - start)])
+        return Chunk(start: range.lowerBound, items: items, isLoose: isLoose)
     }
 }
 
@@ -26,11 +29,21 @@ struct Settled<Item, Value> {
     var again: [Chunk<Item>] = []
     /// How many items took how many nanoseconds, if that was measured.
     var timing: (items: Int, nanoseconds: Int)?
+    /// Whether a chunk takes longer than it was made for.
+    var isSlow = false
 
     /// Has what has to go again submitted; what the pool does not take has failed.
-    mutating func resubmit(_ submit: (Chunk<Item>) throws -> Void) {
+    ///
+    /// - Parameter most: how many items of a loose chunk go together.
+    mutating func resubmit(together most: Int = .max, _ submit: (Chunk<Item>) throws -> Void) {
         for chunk in again {
-            do { try submit(chunk) } catch { failures.append((chunk.range, error)) }
+            var rest = chunk.range
+            while !rest.isEmpty {
+                var part = chunk.isLoose ? chunk.part(rest.prefix(most)) : chunk
+                part.isLoose = chunk.isLoose && part.items.count > 1
+                rest = part.range.upperBound..<rest.upperBound
+                do { try submit(part) } catch { failures.append((part.range, error)) }
+            }
         }
     }
 }
@@ -43,7 +56,7 @@ struct Settled<Item, Value> {
 /// did it (a chunk whose arguments cannot be decoded, say), the chunk goes in two halves, until it is one.
 struct ChunkLedger<Item, Value: Codable & Sendable> {
     private struct Entry {
-        let chunk: Chunk<Item>
+        var chunk: Chunk<Item>
         /// How many values have arrived ahead of its end.
         var received = 0
         /// Values came that cannot be decoded.
@@ -67,18 +80,31 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
 
     var isEmpty: Bool { underWay.isEmpty }
     var count: Int { underWay.count }
+    /// How many items are under way.
+    var itemCount: Int { underWay.values.reduce(0) { $0 + $1.rest.count } }
 
     mutating func begin(_ number: Int, _ chunk: Chunk<Item>) {
         underWay[number] = Entry(chunk: chunk)
     }
 
-    /// Values have come ahead of their chunk's end.
-    mutating func arrived(_ number: Int, _ content: TravellingBytes) -> Settled<Item, Value> {
+    /// Something has come ahead of a chunk's end.
+    mutating func arrived(_ number: Int, _ part: PoolCore.Part) -> Settled<Item, Value> {
         var settled = Settled<Item, Value>()
         guard var entry = underWay[number] else { return settled }
         do {
-            let result: ChunkResult<Value> = try PoolCore.Outcome.value(content, 0).decoded()
-            take(result, &entry, &settled)
+            switch part {
+            case .values(let content):
+                let result: ChunkResult<Value> = try PoolCore.Outcome.value(content, 0).decoded()
+                take(result, &entry, &settled)
+            case .singly(let place, let content):
+                let values = try content.withBytes { try SinglyValues.decode($0, as: Value.self) }
+                take(ChunkResult(offset: place, values: values, error: nil), &entry, &settled)
+            case .returned(let place):
+                let kept = entry.chunk.range.prefix(max(place, entry.received))
+                settled.isSlow = true
+                again(kept.upperBound..<entry.chunk.range.upperBound, entry, &settled)
+                entry.chunk = entry.chunk.part(kept)
+            }
         } catch {
             entry.defect = error
         }
@@ -97,7 +123,11 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
                 let result: ChunkResult<Value> = try outcome.decoded()
                 settled.timing = (result.offset + result.values.count, nanoseconds)
                 take(result, &entry, &settled)
-                if let bytes = result.error { threw(bytes, entry, &settled) }
+                if let bytes = result.error {
+                    threw(bytes, entry, &settled)
+                } else if entry.chunk.isLoose {
+                    again(entry.rest, entry, &settled)
+                }
             } catch {
                 lost(PoolCore.Loss(error: error, position: .noItem, isDeath: false), entry, &settled)
             }
@@ -134,6 +164,10 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
         guard !rest.isEmpty else { return }
         var guilty = rest
         switch loss.position {
+        case .item(let place)? where place < entry.received:
+            // Its value had left, and the next one had not begun: whatever the worker died of, it was none of these.
+            again(rest, entry, &settled)
+            return
         case .item(let place)? where rest.contains(entry.chunk.start + place):
             guilty = (entry.chunk.start + place)..<(entry.chunk.start + place + 1)
         case .some where rest.count > 1 && (settings.goesOn || settings.retries > 0):

@@ -10,16 +10,31 @@ struct ChunkSizer: Sendable {
     static let most = 65_536
 
     private(set) var size = 1
+    private let target: Int
+    private let most: Int
     /// Nanoseconds for an item: a moving average that follows within a few chunks.
     private var perItem: Double?
+
+    init(target: Int = Self.target, most: Int = Self.most) {
+        self.target = target
+        self.most = most
+    }
+
+    /// For loose chunks: they take no longer than a worker that has nothing else waits for its next task.
+    static var loose: ChunkSizer { ChunkSizer(target: 250_000, most: 256) }
 
     /// A chunk of so many items took so long.
     mutating func note(items: Int, nanoseconds: Int) {
         guard items > 0 else { return }
         let now = max(1, Double(nanoseconds) / Double(items))
         perItem = perItem.map { $0 * 0.6 + now * 0.4 } ?? now
-        let wanted = Int(min(Double(Self.most), Double(Self.target) / perItem!))
+        let wanted = Int(min(Double(most), Double(target) / perItem!))
         size = max(1, min(wanted, size * 4))
+    }
+
+    /// A chunk takes longer than was expected: whatever was measured before does not hold any more.
+    mutating func begin() {
+        (size, perItem) = (1, nil)
     }
 
     /// The size of the next chunk when `remaining` items are left, if that is known: towards the end, as many chunks as there

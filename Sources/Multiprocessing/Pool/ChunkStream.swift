@@ -8,7 +8,7 @@ internal import Synchronization
 /// nothing of the user's runs on the pool's own threads.
 final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     private enum Arrival: Sendable {
-        case values(Int, TravellingBytes)
+        case part(Int, PoolCore.Part)
         case resolved(Int, PoolCore.Outcome)
     }
 
@@ -19,7 +19,9 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     private let settings: MapSettings
     /// How many items are left, if that is known.
     private var remaining: Int?
-    private var sizer = ChunkSizer()
+    /// Whether items that are to go alone may go as loose chunks while they are short: a task for each costs far more than that takes.
+    private let isLoose: Bool
+    private var sizer: ChunkSizer
 
     private var ledger: ChunkLedger<Item, Value>
     /// The pool's tasks, by chunk.
@@ -41,6 +43,11 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         input = ItemReader(items)
         remaining = (items as? any Collection).map { $0.count }
         self.settings = settings
+        // What counts tasks, or limits their time, is to count items.
+        isLoose =
+            settings.chunkSize == 1 && settings.timeout == nil && pool.options.tasksPerWorker == nil
+            && pool.core.transport.takesLooseChunks
+        sizer = isLoose ? .loose : ChunkSizer()
         ledger = ChunkLedger(settings, pool: pool.options.name)
         function = pool.core.register(encoded, baggage: settings.baggage)
         settings.progress?.enter(total: remaining)
@@ -55,17 +62,29 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     // MARK: The input
 
     /// Submits chunks until enough are under way.
-    private func fill() throws {
-        while !inputEnded, ledger.count < settings.lookAhead ?? pool.core.comfortableCount {
-            let size = settings.chunkSize ?? sizer.next(remaining: remaining, workers: pool.processCount)
+    private func fill(_ held: HeldResults) throws {
+        let excess = held.excess(settings, workers: pool.processCount)
+        while !inputEnded, ledger.count + excess < settings.lookAhead ?? pool.core.comfortableCount {
+            let size = nextSize(held)
+            if size == 0 { return }
             let items = input.next(size)
             inputEnded = items.count < size
             remaining = remaining.map { max(0, $0 - items.count) }
             guard !items.isEmpty else { continue }
-            try submit(Chunk(start: nextIndex, items: items))
+            try submit(Chunk(start: nextIndex, items: items, isLoose: isLoose && items.count > 1))
             nextIndex += items.count
             settings.progress?.submitted(items.count)
         }
+    }
+
+    private func nextSize(_ held: HeldResults) -> Int {
+        guard let chunkSize = settings.chunkSize else {
+            return sizer.next(remaining: remaining, workers: pool.processCount)
+        }
+        guard isLoose else { return chunkSize }
+        let size = sizer.next(remaining: remaining, workers: pool.processCount)
+        // Items were to go alone, and what may be under way is counted in those.
+        return settings.lookAhead.map { max(0, min(size, $0 - ledger.itemCount - held.items)) } ?? size
     }
 
     private func submit(_ chunk: Chunk<Item>) throws {
@@ -80,7 +99,8 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
             name: settings.name
         ) { arrivals.put(.resolved(number, $0)) }
         work.items = chunk.range
-        work.partialResult = { arrivals.put(.values(number, $0)) }
+        work.isLoose = chunk.isLoose
+        work.part = { arrivals.put(.part(number, $0)) }
         tasks[number] = try pool.core.submit(work)
         ledger.begin(number, chunk)
     }
@@ -90,12 +110,16 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     private func settle(_ arrived: [Arrival]) -> [Settled<Item, Value>] {
         let settled = arrived.map { arrival -> Settled<Item, Value> in
             switch arrival {
-            case .values(let number, let content): return ledger.arrived(number, content)
+            case .part(let number, let part):
+                var settled = ledger.arrived(number, part)
+                if settled.isSlow { sizer.begin() }
+                settled.resubmit(together: sizer.size, submit)
+                return settled
             case .resolved(let number, let outcome):
                 tasks[number] = nil
                 var settled = ledger.resolved(number, outcome)
                 if let (items, nanoseconds) = settled.timing { sizer.note(items: items, nanoseconds: nanoseconds) }
-                settled.resubmit(submit)
+                settled.resubmit(together: sizer.size, submit)
                 return settled
             }
         }
@@ -104,15 +128,15 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     }
 
     /// What has come back since, perhaps nothing yet; nil when everything was submitted and has come back. Suspends.
-    func next() async throws -> [Settled<Item, Value>]? {
-        try fill()
+    func next(holding held: HeldResults = HeldResults()) async throws -> [Settled<Item, Value>]? {
+        try fill(held)
         if inputEnded, ledger.isEmpty { return nil }
         return settle(try await arrivals.wait(.never) ?? [])
     }
 
     /// The same, blocking the thread.
     func next() throws -> [Settled<Item, Value>]? {
-        try fill()
+        try fill(HeldResults())
         if inputEnded, ledger.isEmpty { return nil }
         return settle(arrivals.wait(.never) ?? [])
     }
@@ -140,7 +164,7 @@ enum ChunkFunction {
         let run: @Sendable @concurrent ([Item]) async throws -> ChunkResult<Value> = { items in
             var chunk = ChunkRun<Value>()
             for item in items {
-                chunk.begin()
+                guard chunk.begin() else { break }
                 do { chunk.add(try await transform(item)) } catch { return chunk.end(error) }
             }
             return chunk.end()

@@ -71,24 +71,23 @@ where Items.Element: Codable & Sendable {
 struct ValueReader<Source: ChunkSource> {
     private var cursor: ResultCursor<Source>?
     private let make: () -> ResultCursor<Source>
-    private var ready: ArraySlice<Source.Value> = []
     private var hasBegun = false
 
     init(_ make: @escaping () -> ResultCursor<Source>) {
         self.make = make
     }
 
-    mutating func next() async throws -> Source.Value? {
+    /// The values that come next, one at least; nil after the last.
+    mutating func next() async throws -> [Source.Value]? {
         if !hasBegun { cursor = make() }
         hasBegun = true
         do {
             while true {
-                if let value = ready.popFirst() { return value }
                 switch try await cursor?.next() {
                 case nil:
                     cursor = nil
                     return nil
-                case .values(_, let values)?: ready = values[...]
+                case .values(_, let values)?: if !values.isEmpty { return values }
                 case .failure(_, let error)?: throw error
                 }
             }

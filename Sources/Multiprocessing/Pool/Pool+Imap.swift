@@ -14,8 +14,9 @@ extension Pool {
     /// - Parameters:
     ///   - ordered: whether the values come in the order of the items; otherwise as soon as they are there.
     ///   - chunkSize: how many items a task takes; nil is measured.
-    ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two; while tasks take
-    ///     less than a quarter of a millisecond, up to 65 for each worker.
+    ///   - lookAhead: how many chunks may be under way, or have come back before their turn; nil is twice the number of workers, and
+    ///     two; while they take less than a quarter of a millisecond, as many as last so long; and 64 for each worker may have come
+    ///     back before their turn.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
     ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
@@ -82,6 +83,9 @@ public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>
     /// Takes the values out, one after the other.
     public struct AsyncIterator: AsyncIteratorProtocol {
         private var reader: ValueReader<ChunkStream<Items.Element, Value>>
+        // Here and not in the reader: to give out a value that is there is a matter of nanoseconds, and looks up no type.
+        private var ready: [Value] = []
+        private var place = 0
 
         init(_ results: PoolResults) {
             reader = ValueReader { results.makeCursor() }
@@ -91,7 +95,15 @@ public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>
         ///
         /// - Throws: what the function threw, ``ProcessCrash`` or ``PoolError``, when the turn of the item that failed has come; the
         ///   iteration is over then.
-        public mutating func next() async throws -> Value? { try await reader.next() }
+        public mutating func next() async throws -> Value? {
+            if place == ready.count {
+                (ready, place) = ([], 0)
+                guard let values = try await reader.next() else { return nil }
+                ready = values
+            }
+            place += 1
+            return ready[place - 1]
+        }
     }
 
     public func makeAsyncIterator() -> AsyncIterator {

@@ -11,7 +11,8 @@ extension Pool {
     ///   - ordered: whether the values come in the order of the items; otherwise as soon as they are there.
     ///   - chunkSize: how many items a task takes; nil is one, because items may be long in coming. A chunk in which the input
     ///     fails is dropped.
-    ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two.
+    ///   - lookAhead: how many chunks may be under way, or have come back before their turn; nil is twice the number of workers, and
+    ///     two; and 64 for each worker may have come back before their turn.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
     ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
@@ -63,6 +64,9 @@ where Items.Element: Codable & Sendable {
     /// Takes the values out, one after the other.
     public struct AsyncIterator: AsyncIteratorProtocol {
         private var reader: ValueReader<ChunkFeed<Items, Value>>
+        // Here and not in the reader: to give out a value that is there is a matter of nanoseconds, and looks up no type.
+        private var ready: [Value] = []
+        private var place = 0
 
         init(_ results: PoolAsyncResults) {
             reader = ValueReader { results.makeCursor() }
@@ -71,7 +75,15 @@ where Items.Element: Codable & Sendable {
         /// The next value; nil after the last one. Suspends until it is there.
         ///
         /// - Throws: what the function or the input threw, ``ProcessCrash`` or ``PoolError``; the iteration is over then.
-        public mutating func next() async throws -> Value? { try await reader.next() }
+        public mutating func next() async throws -> Value? {
+            if place == ready.count {
+                (ready, place) = ([], 0)
+                guard let values = try await reader.next() else { return nil }
+                ready = values
+            }
+            place += 1
+            return ready[place - 1]
+        }
     }
 
     public func makeAsyncIterator() -> AsyncIterator {

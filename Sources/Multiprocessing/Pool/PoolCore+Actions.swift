@@ -128,9 +128,15 @@ extension PoolCore {
             let (content, baggage) = (function.content, function.baggage)
             messages.append(PoolMessage(kind: .function, number: kept, content: content, baggage: baggage))
         }
-        let (content, baggage) = (work.content, work.baggage)
         messages.append(
-            PoolMessage(kind: .run, task: task, number: work.function, content: content, baggage: baggage)
+            PoolMessage(
+                kind: .run,
+                task: task,
+                number: work.function,
+                isLoose: work.isLoose,
+                content: work.content,
+                baggage: work.baggage
+            )
         )
         watchFront(of: worker, &state)
         return { for message in messages { link.send(message) } }

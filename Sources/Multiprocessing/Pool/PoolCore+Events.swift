@@ -61,9 +61,9 @@ extension PoolCore {
                 frontChanged(of: worker, &state)
                 return actions
             }
-        case .partialResult:
-            let take = state.withLock { $0.work[message.task]?.partialResult }
-            if let content = message.content { take?(content) }
+        case .partialResult: part(.values(message.content ?? TravellingBytes([])), of: message.task)
+        case .singlyValues: part(.singly(message.number, message.content ?? TravellingBytes([])), of: message.task)
+        case .returned: part(.returned(message.number), of: message.task)
         case .value, .failure:
             let isWorn = isWorn(worker)
             update { state in
@@ -95,6 +95,11 @@ extension PoolCore {
             }
         case .function, .forget, .run, .recall, .cancel, .stop: break
         }
+    }
+
+    private func part(_ part: Part, of task: Int) {
+        let take = state.withLock { $0.work[task]?.part }
+        take?(part)
     }
 
     func noteExit(of worker: WorkerState, _ error: any Error, _ state: inout State) {

@@ -27,8 +27,10 @@ final class PoolCore: Sendable {
         /// Which items of a map it is about.
         var items: Range<Int>?
         var completion: @Sendable (Outcome) -> Void
-        /// Called with values of some of its items, before it is resolved.
-        var partialResult: (@Sendable (TravellingBytes) -> Void)?
+        /// Whether its items are a loose chunk.
+        var isLoose = false
+        /// Called with what is known of some of its items before it is resolved.
+        var part: (@Sendable (Part) -> Void)?
 
         init(
             function: Int,
@@ -65,6 +67,16 @@ final class PoolCore: Sendable {
         case failure(any Error)
         /// A worker ended before it was done with the task's items.
         case lost(Loss)
+    }
+
+    /// What a worker says of a task over many items before it is done with it.
+    enum Part: Sendable {
+        /// Values, as a ``ChunkResult``.
+        case values(TravellingBytes)
+        /// ``SinglyValues``, from the item at this place on.
+        case singly(Int, TravellingBytes)
+        /// The items from this place on have not begun, and will not.
+        case returned(Int)
     }
 
     /// How a worker came to end in the middle of a task over many items.

@@ -3,12 +3,12 @@ internal import SystemPackage
 
 // How messages go through a connection between processes: as they are, because their content is encoded already.
 //
-// Layout: kind (1 byte), whether there is a content (1), zero (2), the bytes of baggage (4), task (8), number (8), the baggage, zeros
+// Layout: kind (1 byte), flags (1: there is a content, 2: a loose chunk), zero (2), the bytes of baggage (4), task (8), number (8), the baggage, zeros
 // up to a multiple of 8 bytes, the content. The descriptors of handles go beside it. A message that is too long for the ring is in a
 // memory file, which the receiver maps: both ends are processes of one program, and nobody has the file mapped for writing.
 
 extension PoolMessage {
-    private static let fixedHeaderSize = 24
+    static let fixedHeaderSize = 24
 
     /// What comes before the content, which is aligned as the message is.
     private static func headerSize(baggage count: Int) -> Int {
@@ -44,8 +44,9 @@ extension PoolMessage {
     }
 
     private func header(into room: UnsafeMutableRawBufferPointer) {
-        let flags = UInt64(kind.rawValue) | (content == nil ? 0 : 1 << 8)
-        room.storeBytes(of: flags | UInt64(UInt32(baggage?.count ?? 0)) << 32, as: UInt64.self)
+        let flags: UInt64 = (content == nil ? 0 : 1) | (isLoose ? 2 : 0)
+        let first = UInt64(kind.rawValue) | flags << 8 | UInt64(UInt32(baggage?.count ?? 0)) << 32
+        room.storeBytes(of: first, as: UInt64.self)
         room.storeBytes(of: Int64(task), toByteOffset: 8, as: Int64.self)
         room.storeBytes(of: Int64(number), toByteOffset: 16, as: Int64.self)
         guard let baggage else { return }
@@ -68,8 +69,13 @@ extension PoolMessage {
         }
     }
 
-    /// Receives a message. Blocks the thread until one is there.
+    /// Receives a message. Blocks the thread until one is there. Short values of a loose chunk that are there all come in one.
     static func received(from connection: Connection, timeout: Duration? = nil) throws -> PoolMessage {
+        let message = try receivedAlone(from: connection, timeout: timeout)
+        return message.kind == .singlyValues ? try message.joined(from: connection) : message
+    }
+
+    private static func receivedAlone(from connection: Connection, timeout: Duration?) throws -> PoolMessage {
         try connection.end.receive(timeout: timeout, admit: Connection.requireBytes) { message in
             guard message.record.kind == .file else {
                 return try PoolMessage(message.bytes) { headerSize in
@@ -98,6 +104,8 @@ extension PoolMessage {
         task = Int(bytes.loadUnaligned(fromByteOffset: 8, as: Int64.self))
         number = Int(bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self))
         if baggageCount != 0 { baggage = Array(bytes[Self.fixedHeaderSize..<(Self.fixedHeaderSize + baggageCount)]) }
-        if bytes[1] != 0 { self.content = content(headerSize) }
+        let flags = bytes[1]
+        isLoose = flags & 2 != 0
+        if flags & 1 != 0 { self.content = content(headerSize) }
     }
 }

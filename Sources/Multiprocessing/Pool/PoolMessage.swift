@@ -25,6 +25,10 @@ struct PoolMessage: Codable, Sendable {
         case recalled
         /// The content is values of a task over many items, which is not done yet.
         case partialResult
+        /// The same of a loose chunk: short values, see ``SinglyValues``. The number is the place of the first item.
+        case singlyValues
+        /// A loose chunk takes long, and what has not begun of it is given back: the items from the number on, perhaps none.
+        case returned
         /// The content is the value; the number is the time that it took, in nanoseconds.
         case value
         /// The content is the error.
@@ -40,6 +44,8 @@ struct PoolMessage: Codable, Sendable {
     var kind: Kind
     var task = 0
     var number = 0
+    /// Whether a task's items are a loose chunk.
+    var isLoose = false
     var content: TravellingBytes?
     /// With a function, or a task that has none: the encoded ``TaskBaggage``, if there is some.
     var baggage: [UInt8]?

@@ -11,6 +11,7 @@ final class PoolWorker: Sendable {
     private struct Assignment {
         var id: Int
         var function: Int
+        var isLoose: Bool
         var content: TravellingBytes?
         var baggage: [UInt8]?
     }
@@ -28,6 +29,8 @@ final class PoolWorker: Sendable {
         /// The task that has begun, and whether nobody wants it any more.
         var begun: Int?
         var isCancelled = false
+        /// Set while the task is a loose chunk, from which items can be given back.
+        var loose: LooseChunk?
         var isRunning = false
         var mayLeave = false
         /// What the worker's set-up gave, for its tasks; nil until then, and if tasks want nothing of it.
@@ -36,6 +39,8 @@ final class PoolWorker: Sendable {
 
     private let state = Mutex(State())
     private let send: @Sendable (PoolMessage) throws -> Void
+    /// Sends a short value of a loose chunk, by the numbers of the task and of the item; false if it has to go by `send`.
+    private let sendSingly: @Sendable (Int, Int, UnsafeRawBufferPointer) throws -> Bool
     /// Called once, when there is nothing left to do and nothing more to come.
     private let leave: @Sendable () -> Void
 
@@ -52,12 +57,14 @@ final class PoolWorker: Sendable {
         isDriven: Bool = false,
         place: WorkerPlace? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
+        sendSingly: @escaping @Sendable (Int, Int, UnsafeRawBufferPointer) throws -> Bool = { _, _, _ in false },
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
         self.isDriven = isDriven
         self.place = place
         self.send = send
+        self.sendSingly = sendSingly
         self.leave = leave
     }
 
@@ -82,8 +89,15 @@ final class PoolWorker: Sendable {
                 state.values[message.number] = nil
             }
         case .run:
-            let (id, function) = (message.task, message.number)
-            enqueue(Assignment(id: id, function: function, content: message.content, baggage: message.baggage))
+            enqueue(
+                Assignment(
+                    id: message.task,
+                    function: message.number,
+                    isLoose: message.isLoose,
+                    content: message.content,
+                    baggage: message.baggage
+                )
+            )
         case .recall: giveBack(message.task)
         case .cancel: cancel(message.task)
         case .stop:
@@ -92,7 +106,10 @@ final class PoolWorker: Sendable {
                 return !state.isRunning
             }
             if isIdle { leave() }
-        case .ready, .began, .recalled, .partialResult, .value, .failure, .setupFailed, .leaving, .exitFailed: break
+        case .ready, .began, .recalled, .partialResult, .singlyValues, .returned, .value, .failure, .setupFailed,
+            .leaving,
+            .exitFailed:
+            break
         }
     }
 
@@ -104,6 +121,14 @@ final class PoolWorker: Sendable {
             return state.running?.task
         }
         task?.cancel()
+        if task != nil { giveBackRest() }
+    }
+
+    /// Gives back what has not begun of a loose chunk, and so has the pool notice the values that have left. For one that takes long.
+    func giveBackRest() {
+        let (id, loose) = state.withLock { ($0.begun, $0.loose) }
+        guard let id, let begun = loose?.close() else { return }
+        try? send(PoolMessage(kind: .returned, task: id, number: begun))
     }
 
     /// Drops what has not begun, cancels what has, and leaves when that has ended: the pool is gone.
@@ -186,6 +211,7 @@ final class PoolWorker: Sendable {
         state.withLock { state in
             state.running = nil
             state.begun = nil
+            state.loose = nil
         }
     }
 
@@ -222,11 +248,8 @@ final class PoolWorker: Sendable {
             let (seconds, attoseconds) = (ContinuousClock.now - begin).components
             message.kind = .value
             message.number = Int(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
-        } catch let error as ClosureError {
-            let refused = PoolError(.cannotTravel, "The function, an argument or the result cannot travel: \(error)")
-            message.content = TravellingBytes(ErrorCoding.encode(refused))
         } catch {
-            message.content = TravellingBytes(ErrorCoding.encode(error))
+            message.content = TravellingBytes(ErrorCoding.encode(Self.explained(error)))
         }
         do {
             try send(message)
@@ -236,6 +259,11 @@ final class PoolWorker: Sendable {
             let content = TravellingBytes(ErrorCoding.encode(refused))
             try? send(PoolMessage(kind: .failure, task: assignment.id, content: content))
         }
+    }
+
+    private static func explained(_ error: any Error) -> any Error {
+        guard error is ClosureError else { return error }
+        return PoolError(.cannotTravel, "The function, an argument or the result cannot travel: \(error)")
     }
 
     private func result(of assignment: Assignment) async throws -> EncodedPieces {
@@ -258,7 +286,19 @@ final class PoolWorker: Sendable {
         let sendPart: @Sendable (EncodedPieces) throws -> Void = {
             try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0)))
         }
-        let reporter = place?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
+        var loose: LooseChunk?
+        if assignment.isLoose {
+            let sendSingly = sendSingly
+            loose = LooseChunk {
+                try sendSingly(id, $0, $1)
+            } explain: {
+                Self.explained($0)
+            }
+            state.withLock { $0.loose = loose }
+        }
+        let reporter =
+            place?.reporter(of: id, loose, send: sendPart)
+            ?? ChunkReporter(word: nil, tag: 0, loose: loose, send: sendPart)
         return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
     }
 

@@ -86,6 +86,8 @@ struct ProcessTransport: WorkerTransport {
         return options
     }
 
+    var takesLooseChunks: Bool { true }
+
     func finish(_ done: @escaping @Sendable () -> Void) {
         if let output { output.whenDelivered(done) } else { done() }
     }
@@ -282,6 +284,13 @@ extension PoolWorker {
                     try message.send(over: connection)
                 } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
                     // Without its pool a worker has nothing to say to anybody; it is about to end.
+                }
+            },
+            sendSingly: { task, place, value in
+                do {
+                    return try PoolMessage.sendSingly(value, task: task, place: place, over: connection)
+                } catch let error as SharedStateError where error.code == .peerGone || error.code == .closed {
+                    return true
                 }
             },
             leave: { done.set(true) }

@@ -4,7 +4,22 @@ protocol ChunkSource<Value>: AnyObject {
     associatedtype Value: Codable & Sendable
 
     /// What has come back since; nil when everything has. Suspends until there is something.
-    func next() async throws -> [Settled<Item, Value>]?
+    ///
+    /// - Parameter held: what has come back and waits for its turn: as much less is read ahead.
+    func next(holding held: HeldResults) async throws -> [Settled<Item, Value>]?
+}
+
+/// Results that came before their turn: one item that takes long must not have the whole input read behind it.
+struct HeldResults {
+    var chunks = 0
+    var items = 0
+
+    /// How many chunks less than otherwise may be under way.
+    ///
+    /// So many for each worker cost nothing, unless the user said what may be read ahead: then the others need not wait for it.
+    func excess(_ settings: MapSettings, workers: Int) -> Int {
+        max(0, chunks - (settings.lookAhead == nil ? 64 * workers : 0))
+    }
 }
 
 /// The results of a map one after the other, in the order of the items or as they come.
@@ -26,6 +41,7 @@ struct ResultCursor<Source: ChunkSource> {
     private var ready: ArraySlice<Event> = []
     /// What came before its turn, by the index of the first item.
     private var early: [Int: Event] = [:]
+    private var held = HeldResults()
     private var nextIndex = 0
 
     init(_ source: Source, isOrdered: Bool) {
@@ -37,7 +53,7 @@ struct ResultCursor<Source: ChunkSource> {
     mutating func next() async throws -> Event? {
         while true {
             if let event = ready.popFirst() { return event }
-            guard let settled = try await source.next() else { return nil }
+            guard let settled = try await source.next(holding: held) else { return nil }
             for one in settled { take(one) }
         }
     }
@@ -50,10 +66,15 @@ struct ResultCursor<Source: ChunkSource> {
             ready += events
             return
         }
-        for event in events { early[event.range.lowerBound] = event }
+        for event in events {
+            early[event.range.lowerBound] = event
+            held.items += event.range.count
+        }
         while let event = early.removeValue(forKey: nextIndex) {
             ready.append(event)
             nextIndex = event.range.upperBound
+            held.items -= event.range.count
         }
+        held.chunks = early.count
     }
 }

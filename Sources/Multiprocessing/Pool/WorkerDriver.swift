@@ -5,7 +5,8 @@ internal import Synchronization
 ///
 /// The first reads a message, and does at once what it asks for: a task runs on the thread that read it, and no other has to be
 /// woken. As long as it is at a task nobody reads. Once a task has taken a millisecond, the second thread reads in its place, so
-/// that tasks can be taken back and cancelled; until a message comes after that task has ended.
+/// that tasks can be taken back and cancelled; until a message comes after that task has ended. A loose chunk gives back then what has
+/// not begun of it.
 final class WorkerDriver: Sendable {
     private let connection: Connection
     private let worker: PoolWorker
@@ -112,6 +113,7 @@ final class WorkerDriver: Sendable {
             ThisProcess.pause(Self.patience)
             looks = turn.value == seen ? looks + 1 : 0
             guard seen & 1 == 1, turn.value == seen, takeReading() else { continue }
+            worker.giveBackRest()
             repeat {
                 readOne()
                 bell.ring()

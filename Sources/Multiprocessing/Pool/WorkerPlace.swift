@@ -60,8 +60,12 @@ struct WorkerPlace: Sendable {
     private static func high(_ task: Int) -> UInt64 { UInt64(UInt32(truncatingIfNeeded: task)) << 32 }
 
     /// Notes the items of a task's chunk.
-    func reporter(of task: Int, send: @escaping @Sendable (EncodedPieces) throws -> Void) -> ChunkReporter {
-        ChunkReporter(word: ring.note(1), tag: Self.high(task), send: send)
+    func reporter(
+        of task: Int,
+        _ loose: LooseChunk?,
+        send: @escaping @Sendable (EncodedPieces) throws -> Void
+    ) -> ChunkReporter {
+        ChunkReporter(word: ring.note(1), tag: Self.high(task), loose: loose, send: send)
     }
 
     /// Where the worker is, or was, in a task that it has begun.

@@ -11,10 +11,15 @@ protocol WorkerTransport: Sendable {
     /// Called when the last worker is gone and there will be no other; calls `done` when nothing of them is on its way any more, and
     /// nothing is held for them.
     func finish(_ done: @escaping @Sendable () -> Void)
+
+    /// Whether items that would go alone may go as a loose chunk: the values of a worker that died have all arrived before its end is
+    /// reported, and it is known at which item it was.
+    var takesLooseChunks: Bool { get }
 }
 
 extension WorkerTransport {
     func finish(_ done: @escaping @Sendable () -> Void) { done() }
+    var takesLooseChunks: Bool { false }
 }
 
 /// A worker as its pool sees it.

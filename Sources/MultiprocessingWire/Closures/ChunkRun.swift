@@ -30,15 +30,19 @@ public struct ChunkReporter: Sendable {
     fileprivate let tag: UInt64
     /// Called with an encoded ``ChunkResult`` now and then, when a chunk takes long.
     fileprivate let send: @Sendable (EncodedPieces) throws -> Void
+    /// Set if the chunk is a loose one.
+    fileprivate let loose: LooseChunk?
 
     /// A reporter. The word has to stay where it is as long as the chunk runs.
     public init(
         word: UnsafeMutablePointer<Atomic<UInt64>>?,
         tag: UInt64,
+        loose: LooseChunk? = nil,
         send: @escaping @Sendable (EncodedPieces) throws -> Void
     ) {
         self.word = word
         self.tag = tag
+        self.loose = loose
         self.send = send
     }
 
@@ -56,18 +60,21 @@ public struct ChunkReporter: Sendable {
 ///
 ///     var chunk = ChunkRun<Value>()
 ///     for item in items {
-///         chunk.begin()
+///         guard chunk.begin() else { break }
 ///         do { chunk.add(try function(item)) } catch { return chunk.end(error) }
 ///     }
 ///     return chunk.end()
 ///
 /// Values leave ahead of the chunk's end when it takes longer than ``interval``: what a process that dies later had done by
-/// then is not lost.
+/// then is not lost. Those of a ``LooseChunk`` leave at once.
 public struct ChunkRun<Value: Codable & Sendable> {
     /// How long values stay here at most, give or take an item.
     static var interval: Duration { .milliseconds(50) }
 
     private let reporter = ChunkReporter.current
+    private let small = SmallType(Value.self)
+    /// What kept a value of a loose chunk from leaving.
+    private var failure: (any Error)?
     private var values: [Value] = []
     private var sent = 0
     private var begun = 0
@@ -84,48 +91,103 @@ public struct ChunkRun<Value: Codable & Sendable> {
     ///
     /// Items and values are of types that are not known here, so each step on them is a call. These are the fewest.
     public mutating func run<Item>(_ items: [Item], _ function: (Item) throws -> Value) -> ChunkResult<Value> {
-        values.reserveCapacity(items.count)
-        return items.withUnsafeBufferPointer { items in
-            var index = 0
-            while index < items.count {
-                begin()
-                do { values.append(try function(items[index])) } catch { return end(error) }
-                index += 1
-            }
-            return end()
+        items.withUnsafeBufferPointer { items in
+            reporter?.loose == nil ? runTogether(items, function) : runSingly(items, function)
         }
     }
 
-    /// To be called before each item.
+    private mutating func runTogether<Item>(
+        _ items: UnsafeBufferPointer<Item>,
+        _ function: (Item) throws -> Value
+    ) -> ChunkResult<Value> {
+        var index = 0
+        var thrown: (any Error)?
+        while thrown == nil, index < items.count {
+            // Put where they stay: to append to an array whose type is not known here looks its type up each time.
+            let block = [Value](unsafeUninitializedCapacity: items.count - index) { room, count in
+                while index < items.count {
+                    if begun == nextLook, look() { return }
+                    begun += 1
+                    reporter?.note(begun)
+                    do {
+                        (room.baseAddress! + count).initialize(to: try function(items[index]))
+                    } catch {
+                        thrown = error
+                        return
+                    }
+                    count += 1
+                    index += 1
+                }
+            }
+            if values.isEmpty { values = block } else { values += block }
+            if thrown == nil, index < items.count { sendValues() }
+        }
+        return end(thrown)
+    }
+
+    private mutating func runSingly<Item>(
+        _ items: UnsafeBufferPointer<Item>,
+        _ function: (Item) throws -> Value
+    ) -> ChunkResult<Value> {
+        var index = 0
+        while index < items.count, begin() {
+            do { add(try function(items[index])) } catch { return end(error) }
+            index += 1
+        }
+        return end()
+    }
+
+    /// To be called before each item; false if it is not to begin.
     @inline(__always)
-    public mutating func begin() {
-        if begun == nextLook { look() }
+    public mutating func begin() -> Bool {
+        if begun == nextLook, look() { sendValues() }
+        if let loose = reporter?.loose, failure != nil || !loose.begin() { return false }
         begun += 1
         reporter?.note(begun)
+        return true
     }
 
     /// To be called with each value.
     public mutating func add(_ value: Value) {
-        values.append(value)
+        if let reporter, let loose = reporter.loose { send(value, loose, reporter) } else { values.append(value) }
+    }
+
+    private mutating func send(_ value: Value, _ loose: LooseChunk, _ reporter: ChunkReporter) {
+        do {
+            if let small, try loose.send(value, small, at: sent) {
+                sent += 1
+                return
+            }
+            try reporter.send(ResultCoding.encode(ChunkResult(offset: sent, values: [value], error: nil)))
+            sent += 1
+        } catch {
+            failure = loose.explain(error)
+        }
     }
 
     /// What is left to be returned, with the error that ended the chunk before its last item.
     public func end(_ error: (any Error)? = nil) -> ChunkResult<Value> {
         // The error may have code of its own: that is still the item's.
-        let encoded = error.map(ErrorBox.encode)
+        let encoded = (error ?? failure).map(ErrorBox.encode)
         reporter?.note(0)
         return ChunkResult(offset: sent, values: values, error: encoded)
     }
 
+    /// Looks at the clock; whether the values should leave that are here.
     @inline(never)
-    private mutating func look() {
-        guard let reporter else { return }
+    private mutating func look() -> Bool {
+        guard let reporter, reporter.loose == nil else { return false }
         let now = ContinuousClock.now
         stride = now - lastLook < .microseconds(100) ? min(stride * 2, 64) : 1
         nextLook = begun + stride
         lastLook = now
-        guard now - lastSend >= Self.interval, !values.isEmpty else { return }
+        guard now - lastSend >= Self.interval else { return false }
         lastSend = now
+        return true
+    }
+
+    private mutating func sendValues() {
+        guard let reporter, !values.isEmpty else { return }
         // Encoding them may go wrong, in whichever way, and that is not the fault of the item before.
         reporter.note(0)
         do {
@@ -135,6 +197,6 @@ public struct ChunkRun<Value: Codable & Sendable> {
             return
         }
         sent += values.count
-        values.removeAll(keepingCapacity: true)
+        values = []
     }
 }

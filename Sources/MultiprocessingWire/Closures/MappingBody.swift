@@ -9,7 +9,7 @@ struct SynchronousMappingBody<Result: Codable & Sendable, each Argument>: Functi
         let count = try arguments.value(Int.self)
         var chunk = ChunkRun<Result>()
         for _ in 0..<count {
-            chunk.begin()
+            guard chunk.begin() else { break }
             let item = (repeat try arguments.value((each Argument).self))
             do {
                 chunk.add(try function(repeat each item))
@@ -31,7 +31,7 @@ struct AsynchronousMappingBody<Result: Codable & Sendable, each Argument: Sendab
         let count = try arguments.value(Int.self)
         var chunk = ChunkRun<Result>()
         for _ in 0..<count {
-            chunk.begin()
+            guard chunk.begin() else { break }
             let item = (repeat try arguments.value((each Argument).self))
             do {
                 chunk.add(try await function(repeat each item))
@@ -62,7 +62,7 @@ struct SynchronousLeadingMappingBody<Leading: LeadingArgument, Result: Codable &
         let count = try arguments.value(Int.self)
         var chunk = ChunkRun<Result>()
         for _ in 0..<count {
-            chunk.begin()
+            guard chunk.begin() else { break }
             let item = (repeat try arguments.value((each Argument).self))
             do {
                 chunk.add(try function(&leading.value, repeat each item))
@@ -86,7 +86,7 @@ struct AsynchronousLeadingMappingBody<Leading: LeadingArgument, Result: Codable 
         let count = try arguments.value(Int.self)
         var chunk = ChunkRun<Result>()
         for _ in 0..<count {
-            chunk.begin()
+            guard chunk.begin() else { break }
             let item = (repeat try arguments.value((each Argument).self))
             do {
                 chunk.add(try await call(repeat each item))

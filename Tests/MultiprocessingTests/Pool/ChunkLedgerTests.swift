@@ -53,20 +53,28 @@ struct ChunkLedgerTests {
             number += 1
             try #require(number < 10_000, "it does not end")
             ledger.begin(number, chunk)
-            let all = chunk.items.count
+            var all = chunk.items.count
             // A part comes ahead, perhaps twice, as from a worker that was killed for another task.
             let ahead = Bool.random(using: &random) ? Int.random(in: 0...all, using: &random) : 0
             if ahead > 0 {
                 for _ in 0..<Int.random(in: 1...2, using: &random) {
-                    account.take(ledger.arrived(number, try Self.result(0, chunk.start..<(chunk.start + ahead))))
+                    account.take(
+                        ledger.arrived(number, .values(try Self.result(0, chunk.start..<(chunk.start + ahead))))
+                    )
                 }
+            }
+            // A loose chunk gives back what has not begun.
+            if Int.random(in: 0..<4, using: &random) == 0 {
+                let begun = Int.random(in: max(1, ahead)...max(1, all), using: &random)
+                account.take(ledger.arrived(number, .returned(begun)))
+                all = begun
             }
             let place = Int.random(in: 0..<all, using: &random)
             let values = (chunk.start + ahead)..<(chunk.start + max(ahead, place))
             let loss = PoolCore.Loss(error: Failure(), position: nil, isDeath: Bool.random(using: &random))
             let outcome: PoolCore.Outcome =
                 switch Int.random(in: 0..<6, using: &random) {
-                case 0, 1: .value(try Self.result(ahead, (chunk.start + ahead)..<chunk.range.upperBound), 1)
+                case 0, 1: .value(try Self.result(ahead, (chunk.start + ahead)..<(chunk.start + all)), 1)
                 case 2 where values.count + ahead < all: .value(try Self.result(ahead, values, fails: true), 1)
                 case 3: .lost(PoolCore.Loss(error: loss.error, position: .item(place), isDeath: loss.isDeath))
                 case 4: .lost(PoolCore.Loss(error: loss.error, position: .noItem, isDeath: loss.isDeath))
@@ -106,5 +114,24 @@ struct ChunkLedgerTests {
         let loss = PoolCore.Outcome.lost(PoolCore.Loss(error: Failure(), position: .item(6), isDeath: true))
         let settled = ledger.resolved(1, loss)
         #expect(settled.failures.isEmpty && settled.again.map(\.range) == [6..<7, 0..<6, 7..<10])
+    }
+
+    @Test func whatDiesBetweenTwoItemsIsNobodysFault() throws {
+        var ledger = ChunkLedger<Int, Int>(try Self.settings(), pool: "Pool")
+        ledger.begin(1, Chunk(start: 0, items: Array(0..<10), isLoose: true))
+        let first = ledger.arrived(1, .values(try Self.result(0, 0..<4)))
+        let loss = PoolCore.Outcome.lost(PoolCore.Loss(error: Failure(), position: .item(3), isDeath: true))
+        let settled = ledger.resolved(1, loss)
+        #expect(first.pieces.count == 1 && settled.failures.isEmpty && settled.again.map(\.range) == [4..<10])
+    }
+
+    @Test func valuesThatAreNoneEndTheChunk() throws {
+        for bytes: [UInt8] in [[9, 1], [255], [2, 0, 0], [0], []] {
+            var ledger = ChunkLedger<Int, Int>(try Self.settings(goesOn: false), pool: "Pool")
+            ledger.begin(1, Chunk(start: 0, items: [0, 1], isLoose: true))
+            let settled = ledger.arrived(1, .singly(0, TravellingBytes(bytes)))
+            let end = ledger.resolved(1, .value(try Self.result(0, 0..<2), 1))
+            #expect(settled.pieces.isEmpty && (end.failures.map(\.items) == [0..<2] || bytes.isEmpty))
+        }
     }
 }

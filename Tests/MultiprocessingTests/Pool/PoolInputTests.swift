@@ -1,5 +1,6 @@
-import Multiprocessing
 import Testing
+
+@testable import Multiprocessing
 
 private struct BadInput: Error, Equatable {
     var place: Int
@@ -21,6 +22,32 @@ private struct Numbers: AsyncSequence, Sendable {
     }
 
     func makeAsyncIterator() -> AsyncIterator { AsyncIterator(failure: failure) }
+}
+
+/// The elements of an iterator, for one iteration.
+private struct AsyncNumbers<Base: IteratorProtocol>: AsyncSequence, @unchecked Sendable where Base.Element == Int {
+    // Unchecked: only one iterates.
+    let base: Base
+
+    init(_ base: Base) { self.base = base }
+
+    struct AsyncIterator: AsyncIteratorProtocol {
+        var base: Base
+
+        mutating func next() async -> Int? { base.next() }
+    }
+
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(base: base) }
+}
+
+/// A sequence of which no more is known than that it is one.
+struct SendableSequence<Element>: Sequence, @unchecked Sendable {
+    // Unchecked: only one iterates.
+    private let base: AnySequence<Element>
+
+    init(_ base: some Sequence<Element>) { self.base = AnySequence { base.makeIterator() } }
+
+    func makeIterator() -> AnyIterator<Element> { base.makeIterator() }
 }
 
 extension ProcessTests {
@@ -66,6 +93,46 @@ extension ProcessTests {
                 }
                 #expect(ordered ? values == Array(0..<300) : Set(values).count == 300)
                 #expect(try await eventually { pool.unresolvedCount == 0 })
+            }
+        }
+
+        /// What comes back before its turn counts: one item that takes long does not have an input without end read behind it.
+        @Test(arguments: [true, false], [1, 4]) func noMoreIsReadBehindAnItemThatTakesLong(
+            isAsync: Bool,
+            chunkSize: Int
+        )
+            async throws
+        {
+            let (goOn, read) = (try Event(), try SharedAtomic(0))
+            let counted = (0...).lazy.map { number in
+                read.wrappingAdd(1)
+                return number
+            }
+            let body: @Sendable (Int) throws -> Int = { number in
+                if number == 0 { _ = try goOn.wait(timeout: .seconds(60)) }
+                return number
+            }
+            try await withPool(processes: 2) { pool async throws in
+                let watcher = Task.detached {
+                    let isRead = try await eventually { read.load() >= 5 * chunkSize }
+                    try await Task.sleep(for: .milliseconds(100))
+                    defer { goOn.set() }
+                    return isRead ? read.load() : -1
+                }
+                if isAsync {
+                    let input = AsyncNumbers(counted.makeIterator())
+                    for try await value in try pool.imap(input, chunkSize: chunkSize, lookAhead: 5, body)
+                    where value == 99 {
+                        break
+                    }
+                } else {
+                    let input = SendableSequence(counted)
+                    for try await value in try pool.imap(input, chunkSize: chunkSize, lookAhead: 5, body)
+                    where value == 99 {
+                        break
+                    }
+                }
+                #expect(try await watcher.value == 5 * chunkSize)
             }
         }
 
