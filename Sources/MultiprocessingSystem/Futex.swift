@@ -79,7 +79,7 @@ public struct FutexWord: @unchecked Sendable, Equatable {
 
     /// Sleeps on several words until one of them is woken or differs from its value. One system call.
     ///
-    /// - Throws: `.noFunction` on a kernel that cannot do it (before Linux 5.16).
+    /// - Throws: `.noFunction` on a kernel that cannot do it (before Linux 5.16); `.notPermitted` in some sandboxes.
     public static func waitAny(_ words: [(word: FutexWord, value: UInt32)], deadline: Deadline) throws(Errno) -> Outcome
     {
         let entries = words.map { _mp_futex(word: UnsafeRawPointer($0.word.address), expected: $0.value) }

@@ -134,8 +134,6 @@ struct DataLock: ~Copyable, Sendable {
     }
 
     private static func run<R>(_ lock: Lock, _ body: (Bool) throws -> R) throws -> R {
-        let result = Result { try body(lock.abandonment != nil) }
-        try lock.release()
-        return try result.get()
+        try Scope.run({ try body(lock.abandonment != nil) }, lock.release)
     }
 }

@@ -10,65 +10,125 @@ enum Segment {
 
     /// Makes a segment and gives it its name in one step: nobody ever sees it without its size, or unlocked.
     ///
-    /// Killed before that step, this process leaves nothing behind; killed after it, the tracker knows already.
+    /// Killed before that step, this process leaves nothing behind; killed after it, the tracker knows already. Blocks the thread
+    /// while there is no tracker that takes the report.
     static func create(
         _ name: SegmentName?,
         size: Int,
         removable: Bool,
+        deadline: Deadline,
         prepare: (UnsafeMutableRawBufferPointer) throws -> Void
     ) throws -> SegmentUse {
-        guard size > 0, size <= largest else {
-            throw SharedStateError(.invalidArgument, "No shared memory has \(size) bytes")
-        }
         do {
+            let unnamed = try Unnamed.make(size: size, removable: removable, prepare: prepare)
+            for attempt in 0... {
+                let wanted = if let name { name } else { try SegmentName.unique() }
+                if removable {
+                    try Runtime.current.tracker.watch(wanted, unnamed.identity, deadline: deadline)
+                }
+                if try unnamed.place(wanted, mayTryAgain: attempt < mostAttempts, isOurs: name == nil) {
+                    return unnamed.use(as: wanted)
+                }
+            }
+            throw Errno.fileExists
+        } catch let error as Errno {
+            throw failure(error, name, size)
+        }
+    }
+
+    /// ``create(_:size:removable:deadline:prepare:)`` that suspends the task instead.
+    ///
+    /// - Throws: also `CancellationError`.
+    static func create(
+        _ name: SegmentName?,
+        size: Int,
+        removable: Bool,
+        deadline: Deadline,
+        prepare: (UnsafeMutableRawBufferPointer) throws -> Void
+    ) async throws -> SegmentUse {
+        do {
+            let unnamed = try Unnamed.make(size: size, removable: removable, prepare: prepare)
+            for attempt in 0... {
+                let wanted = if let name { name } else { try SegmentName.unique() }
+                if removable {
+                    try await Runtime.current.tracker.watch(wanted, unnamed.identity, deadline: deadline)
+                }
+                if try unnamed.place(wanted, mayTryAgain: attempt < mostAttempts, isOurs: name == nil) {
+                    return unnamed.use(as: wanted)
+                }
+            }
+            throw Errno.fileExists
+        } catch let error as Errno {
+            throw failure(error, name, size)
+        }
+    }
+
+    /// Names of ours are random: a second collision in a row means that something else is wrong.
+    private static let mostAttempts = 8
+
+    private static func failure(_ error: Errno, _ name: SegmentName?, _ size: Int) -> SharedStateError {
+        if error == .fileExists, let name {
+            return SharedStateError(.exists, "Shared memory named \"\(name.text)\" exists already", errno: error)
+        }
+        if error == .timedOut {
+            return SharedStateError(
+                .timedOut,
+                "The process that is to remove the named shared memory did not start in time",
+                errno: error
+            )
+        }
+        return SharedStateError(.outOfResources, "\(size) bytes of named shared memory could not be had", errno: error)
+    }
+
+    /// A segment that is made and has no name yet: without it, it goes with this process.
+    private struct Unnamed: ~Copyable {
+        let identity: FileIdentity
+        let file: Descriptor
+        let mapping: SharedMapping
+        let isRemovable: Bool
+
+        /// - Parameter prepare: writes what is in it.
+        static func make(
+            size: Int,
+            removable: Bool,
+            prepare: (UnsafeMutableRawBufferPointer) throws -> Void
+        ) throws -> Unnamed {
+            guard size > 0, size <= largest else {
+                throw SharedStateError(.invalidArgument, "No shared memory has \(size) bytes")
+            }
             let file = try SegmentFile.make(size: size, removable: removable)
             let identity = try FileIdentity(of: file)
             let mapping = try SharedMapping(mapping: file, count: size)
             try prepare(UnsafeMutableRawBufferPointer(start: mapping.base, count: size))
             chaosStep("segment.made")
-            let found = try place(file, identity, name, removable: removable)
-            chaosStep("segment.named")
-            return SegmentUse(
-                file,
-                mapping: mapping,
-                count: size,
-                identity: identity,
-                name: found,
-                isRemovable: removable
-            )
-        } catch let error as Errno {
-            if error == .fileExists, let name {
-                throw SharedStateError(.exists, "Shared memory named \"\(name.text)\" exists already", errno: error)
-            }
-            throw SharedStateError(
-                .outOfResources,
-                "\(size) bytes of named shared memory could not be had",
-                errno: error
-            )
+            return Unnamed(identity: identity, file: file, mapping: mapping, isRemovable: removable)
         }
-    }
 
-    private static func place(
-        _ file: borrowing Descriptor,
-        _ identity: FileIdentity,
-        _ wanted: SegmentName?,
-        removable: Bool
-    ) throws(Errno) -> SegmentName {
-        // Names of ours are random: a second collision in a row means that something else is wrong.
-        for attempt in 0... {
-            let name = if let wanted { wanted } else { try SegmentName.unique() }
-            if removable { try Runtime.current.tracker.watch(name, identity) }
+        /// Gives it the name, of which the tracker knows; false if it is taken, and to be tried again with another or once more.
+        func place(_ name: SegmentName, mayTryAgain: Bool, isOurs: Bool) throws(Errno) -> Bool {
             chaosStep("segment.watched")
             do throws(Errno) {
                 try SegmentFile.name(file, name.text)
-                return name
+                chaosStep("segment.named")
+                return true
             } catch {
-                if removable { Runtime.current.tracker.forget(identity) }
-                let mayTryAgain = attempt < 8 && (wanted == nil || removeLeftover(name))
-                guard error == .fileExists, mayTryAgain else { throw error }
+                if isRemovable { Runtime.current.tracker.forget(identity) }
+                guard error == .fileExists, mayTryAgain, isOurs || removeLeftover(name) else { throw error }
+                return false
             }
         }
-        throw .fileExists
+
+        consuming func use(as name: SegmentName) -> SegmentUse {
+            let count = mapping.count
+            return SegmentUse(
+                file,
+                mapping: mapping,
+                count: count,
+                identity: identity,
+                name: name,
+                isRemovable: isRemovable
+            )
+        }
     }
 
     /// Removes what a program left behind that was killed together with its tracker: ours, to be removed, and in nobody's use.

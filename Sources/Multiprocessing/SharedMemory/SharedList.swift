@@ -46,20 +46,42 @@ public final class SharedList: Sendable, Codable {
         self.init(layout, memory)
     }
 
-    /// Makes a list in a named segment.
+    /// Makes a list in a named segment. Blocks the thread, as ``SharedMemory`` does.
     ///
     /// - Parameters:
-    ///   - name: as for ``SharedMemory/init(name:size:lifetime:)``.
+    ///   - name: as for ``SharedMemory/init(name:size:lifetime:timeout:)``, and so are `lifetime` and `timeout`.
     ///   - slotSize: how many bytes each element has at least, for longer ones to come; rounded up to a multiple of 8.
-    /// - Throws: ``SharedStateError``: also `exists`.
+    /// - Throws: ``SharedStateError``: also `exists`, `timedOut`.
+    @available(*, noasync, message: "Use the async init: this one may block the thread")
     public convenience init(
         _ elements: [Element],
         name: String?,
         lifetime: SharedMemory.Lifetime = .automatic,
-        slotSize: Int = 8
+        slotSize: Int = 8,
+        timeout: Duration? = .seconds(10)
     ) throws {
         let layout = try ListLayout(elements, slotSize: slotSize)
-        let memory = try SharedMemory(name: name, size: layout.byteCount, lifetime: lifetime) {
+        let memory = try SharedMemory(name: name, size: layout.byteCount, lifetime: lifetime, timeout: timeout) {
+            try ListCells($0, layout).initialize(elements)
+        }
+        self.init(layout, memory)
+    }
+
+    /// Makes a list in a named segment. Suspends the task, as ``SharedMemory`` does.
+    ///
+    /// - Parameters:
+    ///   - name: as for ``SharedMemory/init(name:size:lifetime:timeout:)``, and so are `lifetime` and `timeout`.
+    ///   - slotSize: how many bytes each element has at least, for longer ones to come; rounded up to a multiple of 8.
+    /// - Throws: as the blocking one, and `CancellationError`.
+    public convenience init(
+        _ elements: [Element],
+        name: String?,
+        lifetime: SharedMemory.Lifetime = .automatic,
+        slotSize: Int = 8,
+        timeout: Duration? = .seconds(10)
+    ) async throws {
+        let layout = try ListLayout(elements, slotSize: slotSize)
+        let memory = try await SharedMemory(name: name, size: layout.byteCount, lifetime: lifetime, timeout: timeout) {
             try ListCells($0, layout).initialize(elements)
         }
         self.init(layout, memory)

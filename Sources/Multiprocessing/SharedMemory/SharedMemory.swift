@@ -74,17 +74,45 @@ public final class SharedMemory: Sendable {
 
     /// Makes a named segment of zero bytes, readable and writable by this user alone (mode 0600).
     ///
-    /// All its memory is allocated at once, so that touching it never fails later: the time grows with the size. The first
-    /// segment of a program also starts the helper process, some milliseconds, unless it is ``Lifetime/persistent``.
+    /// All its memory is allocated at once, so that touching it never fails later: the time grows with the size. Unless it is
+    /// ``Lifetime/persistent``, it gets its name only once the small process knows of it that removes it after a death. Mostly that
+    /// is one system call. The first segment of a program also starts that process, some milliseconds. If it was stopped, the
+    /// thread is blocked until another has taken its place: some two seconds, in the worst case for `timeout`.
     ///
     /// - Parameters:
     ///   - name: the name, at most 255 bytes without a slash; nil for one that nobody has.
     ///   - size: how many bytes; at least 1.
     ///   - lifetime: whether it is removed when nobody uses it.
+    ///   - timeout: how long to wait for that process at most; nil is without end, zero or less a single look.
     /// - Throws: ``SharedStateError``: `exists` if the name is taken, `invalidArgument` for a name or size that makes no sense,
-    ///   `outOfResources` with the system's error, such as `.noSpace` when /dev/shm is full.
-    public convenience init(name: String?, size: Int, lifetime: Lifetime = .automatic) throws {
-        try self.init(name: name, size: size, lifetime: lifetime) { _ in }
+    ///   `outOfResources` with the system's error, such as `.noSpace` when /dev/shm is full; `timedOut`. Then nothing is left of it.
+    @available(*, noasync, message: "Use the async init(name:size:): this one may block the thread")
+    public convenience init(
+        name: String?,
+        size: Int,
+        lifetime: Lifetime = .automatic,
+        timeout: Duration? = .seconds(10)
+    ) throws {
+        try self.init(name: name, size: size, lifetime: lifetime, timeout: timeout) { _ in }
+    }
+
+    /// Makes a named segment of zero bytes, readable and writable by this user alone (mode 0600).
+    ///
+    /// As the blocking one, but it suspends the task while there is no process that would remove the segment.
+    ///
+    /// - Parameters:
+    ///   - name: the name, at most 255 bytes without a slash; nil for one that nobody has.
+    ///   - size: how many bytes; at least 1.
+    ///   - lifetime: whether it is removed when nobody uses it.
+    ///   - timeout: how long to wait for that process at most; nil is without end, zero or less a single look.
+    /// - Throws: as the blocking one; `CancellationError` if the task is cancelled while it waits. Then nothing is left of it.
+    public convenience init(
+        name: String?,
+        size: Int,
+        lifetime: Lifetime = .automatic,
+        timeout: Duration? = .seconds(10)
+    ) async throws {
+        try await self.init(name: name, size: size, lifetime: lifetime, timeout: timeout) { _ in }
     }
 
     /// Makes a named segment that has what `prepare` writes before anybody can attach to it.
@@ -92,10 +120,39 @@ public final class SharedMemory: Sendable {
         name: String?,
         size: Int,
         lifetime: Lifetime,
+        timeout: Duration?,
         prepare: (UnsafeMutableRawBufferPointer) throws -> Void
     ) throws {
         let name = try name.map { (text) throws(SharedStateError) in try SegmentName(text) }
-        self.init(try Segment.create(name, size: size, removable: lifetime.isRemovable, prepare: prepare))
+        self.init(
+            try Segment.create(
+                name,
+                size: size,
+                removable: lifetime.isRemovable,
+                deadline: Deadline(after: timeout),
+                prepare: prepare
+            )
+        )
+    }
+
+    /// Makes a named segment that has what `prepare` writes before anybody can attach to it.
+    convenience init(
+        name: String?,
+        size: Int,
+        lifetime: Lifetime,
+        timeout: Duration?,
+        prepare: (UnsafeMutableRawBufferPointer) throws -> Void
+    ) async throws {
+        let name = try name.map { (text) throws(SharedStateError) in try SegmentName(text) }
+        self.init(
+            try await Segment.create(
+                name,
+                size: size,
+                removable: lifetime.isRemovable,
+                deadline: Deadline(after: timeout),
+                prepare: prepare
+            )
+        )
     }
 
     /// Attaches to the segment with a name, whoever made it: this library, Python's `shared_memory`, `shm_open`.
@@ -124,7 +181,8 @@ public final class SharedMemory: Sendable {
 
     /// Gives up the use of it by this handle; other handles keep theirs. The last one to go takes an automatic name along.
     ///
-    /// Accesses that are under way end first, in their own time: this does not wait for them. Closing twice is nothing.
+    /// Accesses that are under way end first, in their own time: this does not wait for them, nor for anybody else. Some system
+    /// calls. Closing twice is nothing.
     ///
     /// Python: `SharedMemory.close`.
     public func close() {
@@ -140,7 +198,7 @@ public final class SharedMemory: Sendable {
     /// Removes the name at once. Nobody can attach any more; whoever uses the segment keeps it.
     ///
     /// Needed only for ``Lifetime/persistent`` segments and for those of other makers; for the others it does early what
-    /// would be done anyway. The name stays away from a segment that got it since.
+    /// would be done anyway. The name stays away from a segment that got it since. Some system calls; waits for nobody.
     ///
     /// Python: `SharedMemory.unlink`.
     /// - Throws: ``SharedStateError``: `notFound` if the name is gone, `invalidArgument` for anonymous memory, `refused`.

@@ -34,12 +34,21 @@ public final class SharedMemoryScope: Sendable {
         try adopt(SharedMemory(size: size, hugePages: hugePages))
     }
 
-    /// Makes a named segment.
+    /// Makes a named segment. Blocks the thread, as ``SharedMemory`` does.
     ///
     /// Python: `SharedMemoryManager.SharedMemory`.
-    /// - Throws: ``SharedStateError`` as ``SharedMemory/init(name:size:lifetime:)``; `closed` after ``end()``.
-    public func memory(name: String?, size: Int) throws -> SharedMemory {
-        try adopt(SharedMemory(name: name, size: size))
+    /// - Throws: ``SharedStateError`` as ``SharedMemory/init(name:size:lifetime:timeout:)``; `closed` after ``end()``.
+    @available(*, noasync, message: "Use the async memory(name:size:): this one may block the thread")
+    public func memory(name: String?, size: Int, timeout: Duration? = .seconds(10)) throws -> SharedMemory {
+        try adopt(SharedMemory(name: name, size: size, timeout: timeout))
+    }
+
+    /// Makes a named segment. Suspends the task, as ``SharedMemory`` does.
+    ///
+    /// Python: `SharedMemoryManager.SharedMemory`.
+    /// - Throws: as the blocking one, and `CancellationError`.
+    public func memory(name: String?, size: Int, timeout: Duration? = .seconds(10)) async throws -> SharedMemory {
+        try adopt(await SharedMemory(name: name, size: size, timeout: timeout))
     }
 
     /// Makes a list in anonymous memory.
@@ -51,12 +60,33 @@ public final class SharedMemoryScope: Sendable {
         return list
     }
 
-    /// Makes a list in a named segment.
+    /// Makes a list in a named segment. Blocks the thread, as ``SharedMemory`` does.
     ///
     /// Python: `SharedMemoryManager.ShareableList`.
-    /// - Throws: ``SharedStateError`` as ``SharedList/init(_:name:lifetime:slotSize:)``; `closed` after ``end()``.
-    public func list(_ elements: [SharedList.Element], name: String?, slotSize: Int = 8) throws -> SharedList {
-        let list = try SharedList(elements, name: name, slotSize: slotSize)
+    /// - Throws: ``SharedStateError`` as ``SharedList/init(_:name:lifetime:slotSize:timeout:)``; `closed` after ``end()``.
+    @available(*, noasync, message: "Use the async list(_:name:): this one may block the thread")
+    public func list(
+        _ elements: [SharedList.Element],
+        name: String?,
+        slotSize: Int = 8,
+        timeout: Duration? = .seconds(10)
+    ) throws -> SharedList {
+        let list = try SharedList(elements, name: name, slotSize: slotSize, timeout: timeout)
+        _ = try adopt(list.memory)
+        return list
+    }
+
+    /// Makes a list in a named segment. Suspends the task, as ``SharedMemory`` does.
+    ///
+    /// Python: `SharedMemoryManager.ShareableList`.
+    /// - Throws: as the blocking one, and `CancellationError`.
+    public func list(
+        _ elements: [SharedList.Element],
+        name: String?,
+        slotSize: Int = 8,
+        timeout: Duration? = .seconds(10)
+    ) async throws -> SharedList {
+        let list = try await SharedList(elements, name: name, slotSize: slotSize, timeout: timeout)
         _ = try adopt(list.memory)
         return list
     }
@@ -78,7 +108,7 @@ public final class SharedMemoryScope: Sendable {
 
     /// Removes the names and closes the handles of all pieces, the last first. Other processes keep what they have attached.
     ///
-    /// Ending twice is nothing. Python: `SharedMemoryManager.shutdown`.
+    /// Some system calls for each; waits for nobody. Ending twice is nothing. Python: `SharedMemoryManager.shutdown`.
     public func end() {
         let pieces = state.withLock { state in
             defer { state.pieces = [] }

@@ -126,19 +126,26 @@ struct ConditionTable: Sendable, Codable {
                 switch found.mark {
                 // Whoever took it died before it was in it: under the lock, nobody else is about to.
                 case .none: true
-                case .waiting: isDead(found.owner)
+                case .waiting, .freed: isDead(found.owner)
                 case .notified: isDead(found.owner) && isStale(slot)
                 }
-            if isOver, change(slot, found, .free) {
-                forget(slot)
-                hasFreed = true
-            }
+            if isOver, free(slot, found) { hasFreed = true }
             return true
         }
         return hasFreed
     }
 
-    /// Gives back a slot whose word says that it is free.
+    /// Gives back a slot, if its word is still what was found there.
+    ///
+    /// The word says who does so. Without that, whoever finds the table full would take a slot between the word and the bit for one
+    /// that nobody ever came to, and the bit that is cleared then would be the next one's.
+    private func free(_ slot: Int, _ found: Slot) -> Bool {
+        guard change(slot, found, Slot(.current, .freed)) else { return false }
+        forget(slot)
+        return true
+    }
+
+    /// Clears the bit of a slot whose word says that this process frees it. It is anybody's then.
     private func forget(_ slot: Int) {
         chaosStep("condition.freed")
         _ = map(slot / 64).pointee.bitwiseAnd(~(1 << UInt64(slot % 64)), ordering: .releasing)
@@ -148,7 +155,7 @@ struct ConditionTable: Sendable, Codable {
     /// Leaves the slot of one that was notified.
     func leave(_ waiter: Waiter) {
         chaosStep("condition.leaving")
-        word(waiter.slot).pointee.store(0, ordering: .releasing)
+        word(waiter.slot).pointee.store(Slot(.current, .freed).rawValue, ordering: .releasing)
         forget(waiter.slot)
     }
 
@@ -158,10 +165,7 @@ struct ConditionTable: Sendable, Codable {
         var found = state(waiter.slot)
         // The last look may have marked it as settled.
         while found.mark == .waiting {
-            if change(waiter.slot, found, .free) {
-                forget(waiter.slot)
-                return true
-            }
+            if free(waiter.slot, found) { return true }
             found = state(waiter.slot)
         }
         return false
@@ -196,8 +200,8 @@ struct ConditionTable: Sendable, Codable {
             } else {
                 if horizon(slot).pointee.load(ordering: .relaxed) > waiter.ticket {
                     if isFirst(waiter), change(slot, token, Slot(.current, .notified)) { found = slot }
-                } else if isStale(slot), change(slot, token, .free) {
-                    forget(slot)
+                } else if isStale(slot) {
+                    _ = free(slot, token)
                 }
             }
             return found == nil && asked < Self.patience
@@ -226,8 +230,8 @@ struct ConditionTable: Sendable, Codable {
             if found.owner == living || found.owner.isAlive {
                 living = found.owner
                 isFirst = false
-            } else if change(slot, found, .free) {
-                forget(slot)
+            } else {
+                _ = free(slot, found)
             }
             return isFirst
         }
@@ -299,24 +303,22 @@ struct ConditionTable: Sendable, Codable {
         chaosStep("condition.woken")
         // Nobody sleeps: it looks at the word, or was about to sleep; or it is dead, which is worth asking in the latter cases.
         guard found.isSettled, !found.owner.isAlive else { return true }
-        guard change(slot, Slot(found.owner, .notified), .free) else { return true }
-        forget(slot)
-        return false
+        return !free(slot, Slot(found.owner, .notified))
     }
 
     /// The word of a slot.
     ///
-    /// A process's stamp; bits 22–23, the mark; bit 24, the waiter is settled: it sleeps, or is about to. Zero is free, and
-    /// taken if the map says so.
+    /// A process's stamp; bits 22–23, the mark; bit 24, the waiter is settled: it sleeps, or is about to. Whether it is taken, the
+    /// map says: of one that is not, the word is zero or tells who freed it.
     private struct Slot: RawRepresentable {
         var rawValue: UInt64
 
         enum Mark: UInt64 {
             case none = 0
             case waiting, notified
+            /// Its bit is about to be cleared, by the process of the stamp.
+            case freed
         }
-
-        static let free = Slot(rawValue: 0)
 
         init(rawValue: UInt64) {
             self.rawValue = rawValue
@@ -327,7 +329,7 @@ struct ConditionTable: Sendable, Codable {
         }
 
         var owner: ProcessStamp { ProcessStamp(rawValue: rawValue) }
-        var mark: Mark { Mark(rawValue: rawValue >> 22 & 3) ?? .none }
+        var mark: Mark { Mark(rawValue: rawValue >> 22 & 3)! }
         var isSettled: Bool { rawValue >> 24 & 1 != 0 }
         var settled: Slot { Slot(rawValue: rawValue | 1 << 24) }
     }

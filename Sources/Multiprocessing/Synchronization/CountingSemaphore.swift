@@ -77,7 +77,8 @@ public final class CountingSemaphore: Sendable, Codable {
     /// Takes a permit if that needs no waiting; returns whether it did.
     ///
     /// If none is free, it costs some ten microseconds for each process that holds permits, to see whether that one lives; else
-    /// no system call. Python: `acquire(block=False)`.
+    /// no system call. False as well, after a second, if a process was stopped in the middle of an operation on the semaphore.
+    /// Python: `acquire(block=False)`.
     /// - Throws: ``SharedStateError`` (`outOfResources`) if 4000 processes hold permits already.
     public func tryAcquire() throws -> Bool {
         try permits.tryAcquire()
@@ -131,5 +132,6 @@ public final class CountingSemaphore: Sendable, Codable {
     /// The number of free permits; out of date as soon as it is known. Python: `get_value()`.
     ///
     /// Permits of processes that died count as free. That costs some ten microseconds for each other process that holds any.
+    /// Blocks for a second, and may leave out the dead, if a process was stopped in the middle of an operation on the semaphore.
     public var value: Int { permits.value }
 }

@@ -32,7 +32,7 @@ final class PermitCounter: Sendable {
     private let turns: SharedCount
     private let gate: FutexWord
     private let searched: SearchTime
-    private let table: PermitTable?
+    let table: PermitTable?
     /// Where this process was found in the table the last time.
     private let hint = Atomic<Int>(0)
 
@@ -107,13 +107,13 @@ final class PermitCounter: Sendable {
 
     private func take(_ progress: WaitProgress) throws -> Attempt<Bool> {
         let dead = progress.isOverdue && free.value == 0 ? deadHolders(atOnce: progress.isLook) : []
-        return try underGuard(progress, forgetting: dead) { _ in
+        return try underGuard(progress, forgetting: dead) { given in
             let isMarked = gate.atomic.pointee.load(ordering: .relaxed) & Self.sleepersBit != 0
             // Without the mark there is nobody for whom turns could be reserved.
             let (permits, reserved) = (free.value, isMarked ? turns.value : 0)
             if permits > 0, reserved == 0 || progress.sleeps > 0 || progress.isStarving {
-                try hold()
-                free.value = permits - 1
+                given = try hold()
+                free.value = permits + given - 1
                 // If nothing happened for milliseconds and there are permits, whoever the turns were for has died.
                 if reserved > 0 { turns.value = progress.isOverdue ? 0 : reserved - 1 }
                 chaosStep("semaphore.counted")
@@ -136,10 +136,19 @@ final class PermitCounter: Sendable {
     }
 
     /// Gives this process one permit more. The store commits the acquisition.
-    private func hold() throws {
-        guard let table else { return }
-        let known = table.find(hint: hint.load(ordering: .relaxed))
-        guard let slot = known ?? table.claim() else {
+    ///
+    /// - Returns: how many permits came back from the dead, whose places were needed.
+    private func hold() throws -> Int {
+        guard let table else { return 0 }
+        var given = 0
+        var place = table.find(hint: hint.load(ordering: .relaxed)) ?? table.claim()
+        if place == nil {
+            let permits = free.value
+            repair(table.deadHolders())
+            given = max(0, free.value - permits)
+            place = table.claim()
+        }
+        guard let slot = place else {
             throw SharedStateError(
                 .outOfResources,
                 "More than \(PermitTable.capacity) processes would hold permits of one semaphore"
@@ -148,6 +157,7 @@ final class PermitCounter: Sendable {
         hint.store(slot, ordering: .relaxed)
         table.setHeld(slot, table.held(slot) + 1)
         chaosStep("semaphore.held")
+        return given
     }
 
     /// Gives permits back; those that this process does not hold are new ones.

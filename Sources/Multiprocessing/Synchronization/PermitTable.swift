@@ -14,8 +14,8 @@ struct PermitTable: @unchecked Sendable {
     static let capacity = 4000
     static let byteCount = capacity * 16
 
-    private let slots: UnsafeMutablePointer<Atomic<UInt64>>
-    private let highWater: UnsafeMutablePointer<Atomic<UInt64>>
+    let slots: UnsafeMutablePointer<Atomic<UInt64>>
+    let highWater: UnsafeMutablePointer<Atomic<UInt64>>
 
     /// - Parameters:
     ///   - offset: of the pairs; all zero at first.

@@ -5,23 +5,46 @@ internal import SystemPackage
 /// This process's line to the tracker: the process that removes a program's named segments when the program is gone.
 ///
 /// A segment is reported before it gets its name. A report is a packet in a socket: once it is sent it arrives, even if this
-/// process is killed in the next instruction, so nothing is waited for. The tracker is started with the first report; children
-/// of this program find it by an address that they got at their start. A tracker that was killed, or does not take its
-/// reports, is replaced at the next report and told everything again.
+/// process is killed in the next instruction, so no answer is waited for. Taking a report back waits for nothing at all: what the
+/// socket has no room for goes along with the next report, and the end of this process says as much. The tracker is started
+/// with the first report; children of this program find it by an address that they got at their start. A tracker that was
+/// killed, or does not take its reports, is replaced at the next report and told everything again.
 final class Tracker: Sendable {
+    /// A tracker that is not one yet.
+    private struct Candidate {
+        var connection: SharedDescriptor
+        var address: String
+        /// The first process of one that was started here; nil for one that was there, whose greeting is waited for.
+        var start: (pid: Int32, end: SharedDescriptor)?
+        var deadline: Deadline
+    }
+
     private struct State {
         var connection: SharedDescriptor?
+        var candidate: Candidate?
         /// The tracker's process, once it has said so.
         var pid: Int32?
         /// Where the tracker listens: this process's, or that of the program that it belongs to.
         var address: String?
-        /// What this process has reported and not taken back.
-        var watched: [FileIdentity: SegmentName] = [:]
+        var backlog = TrackerBacklog()
+        /// How many wait for their report to be sent.
+        var waiters = 0
+        /// Since when nothing was taken: when that will have been too long.
+        var stuck: Deadline?
+        /// Whether the tracker at the address was lost.
+        var needsOther = false
+        /// How many were lost one after the other.
+        var losses = 0
     }
 
     private let state = Mutex(State())
-    /// How long a tracker may take to start, to greet, or to take a report.
-    private static let patience: Duration = .seconds(10)
+    /// How long a tracker may take to greet, or to take a report, before another one is started.
+    private static let patience: Duration = .seconds(2)
+    /// How long one may take to start.
+    private static let longestStart: Duration = .seconds(10)
+    private static let mostLosses = 3
+    /// Between two looks of those who wait.
+    private static let pause: Duration = .milliseconds(1)
 
     /// Where children of this process find its tracker; nil while there is none.
     var address: String? {
@@ -33,98 +56,202 @@ final class Tracker: Sendable {
         state.withLock { $0.address = address }
     }
 
-    /// Has a segment removed when its program is gone. One system call; some milliseconds if a tracker has to be started.
-    func watch(_ name: SegmentName, _ identity: FileIdentity) throws(Errno) {
-        try state.withLock { (state) throws(Errno) in
-            state.watched[identity] = name
-            do throws(Errno) {
-                if try report(.watch(name.text, identity), state) { return }
-                try connect(&state)
-                for (identity, name) in state.watched {
-                    guard try report(.watch(name.text, identity), state) else { throw .brokenPipe }
-                }
-            } catch {
-                state.watched[identity] = nil
-                (state.connection, state.pid) = (nil, nil)
-                throw error
+    // MARK: Reports
+
+    /// Has a segment removed when its program is gone. One system call; some milliseconds if a tracker has to be started. Blocks the
+    /// thread for that long, or until another one has taken the place of one that does not go on.
+    ///
+    /// - Throws: `Errno` (`.timedOut` when the deadline passed first). Then the segment is not watched.
+    func watch(_ name: SegmentName, _ identity: FileIdentity, deadline: Deadline) throws {
+        begin(name, identity)
+        do {
+            while true {
+                let isOver = deadline.hasPassed
+                if try isTold() { return finish() }
+                if isOver { throw Errno.timedOut }
+                ThisProcess.pause(Self.pause)
             }
+        } catch {
+            giveUp(identity)
+            throw error
         }
     }
 
-    /// Takes a report back: the segment has no name any more. One system call.
+    /// ``watch(_:_:deadline:)`` that suspends the task.
+    ///
+    /// - Throws: also `CancellationError`.
+    func watch(_ name: SegmentName, _ identity: FileIdentity, deadline: Deadline) async throws {
+        begin(name, identity)
+        do {
+            while true {
+                let (isOver, isCancelled) = (deadline.hasPassed, Task.isCancelled)
+                if try isTold() { return finish() }
+                if isCancelled { throw CancellationError() }
+                if isOver { throw Errno.timedOut }
+                // One that a cancellation ends is followed by a last look.
+                try? await Task.sleep(for: Self.pause)
+            }
+        } catch {
+            giveUp(identity)
+            throw error
+        }
+    }
+
+    private func begin(_ name: SegmentName, _ identity: FileIdentity) {
+        state.withLock { state in
+            state.backlog.watch(name, identity)
+            state.waiters += 1
+        }
+    }
+
+    private func isTold() throws(Errno) -> Bool {
+        try state.withLock { (state) throws(Errno) in try advance(&state) }
+    }
+
+    private func finish() {
+        state.withLock { $0.waiters -= 1 }
+    }
+
+    private func giveUp(_ identity: FileIdentity) {
+        forget(identity)
+        state.withLock { state in
+            state.waiters -= 1
+            // Nobody would look after it.
+            if state.waiters == 0 { dropCandidate(&state) }
+        }
+    }
+
+    /// Takes a report back: the segment has no name any more. One system call; waits for nobody.
     func forget(_ identity: FileIdentity) {
-        state.withLock { state in
-            guard state.watched.removeValue(forKey: identity) != nil else { return }
-            _ = try? report(.forget(identity), state)
-        }
+        end(identity, .forgotten)
     }
 
-    /// Leaves a segment to the tracker, because others still use it that may be killed. One system call.
+    /// Leaves a segment to the tracker, because others still use it that may be killed. One system call; waits for nobody.
     func retire(_ identity: FileIdentity) {
+        end(identity, .retired)
+    }
+
+    private func end(_ identity: FileIdentity, _ ending: TrackerBacklog.Ending) {
         state.withLock { state in
-            guard state.watched.removeValue(forKey: identity) != nil else { return }
-            _ = try? report(.retire(identity), state)
+            // What cannot be told now goes along with the next report. Without one, a tracker that lives takes this process's
+            // end for the same thing.
+            if state.backlog.end(identity, ending), state.connection != nil { _ = try? flush(&state) }
         }
     }
 
     /// The tracker's process id; nil while this process has none. Waits for its greeting if that is still on its way.
     var processIdentifier: Int32? {
         state.withLock { state in
-            if state.pid == nil, let connection = state.connection { state.pid = Self.greeting(over: connection) }
+            if state.pid == nil, let connection = state.connection,
+                (try? waitUntilReady(Interest(connection.number), deadline: Deadline(after: Self.patience))) == true
+            {
+                state.pid = Self.greeting(over: connection)
+            }
             return state.pid
         }
     }
 
-    // MARK: Under the lock
+    // MARK: Under the lock; nothing here waits
 
-    /// False if there is no tracker, or it is gone or stuck.
-    private func report(_ report: TrackerReport, _ state: State) throws(Errno) -> Bool {
-        guard let connection = state.connection else { return false }
+    /// Whether a tracker has been told everything; if not, the next call may get further.
+    private func advance(_ state: inout State) throws(Errno) -> Bool {
+        if state.connection == nil {
+            if state.candidate == nil { state.candidate = try Self.candidate(state) }
+            guard try settle(&state) else { return false }
+        }
+        let wasTaken: Bool?
         do throws(Errno) {
-            let bytes = report.encoded()
-            do throws(Errno) {
-                try connection.descriptor.sendBytes(bytes, wait: false)
-            } catch .resourceTemporarilyUnavailable {
-                let interest = Interest(connection.number, forWriting: true)
-                guard try waitUntilReady(interest, deadline: Deadline(after: Self.patience)) else { return false }
-                try connection.descriptor.sendBytes(bytes, wait: false)
-            }
-            chaosStep("tracker.told")
-            return true
+            wasTaken = try flush(&state)
         } catch {
             switch error {
-            case .brokenPipe, .connectionReset, .socketNotConnected, .resourceTemporarilyUnavailable: return false
+            case .brokenPipe, .connectionReset, .socketNotConnected: wasTaken = nil
             default: throw error
             }
         }
-    }
-
-    private func connect(_ state: inout State) throws(Errno) {
-        let isReplacement = state.connection != nil
-        (state.connection, state.pid) = (nil, nil)
-        if !isReplacement, let address = state.address, let connection = try? Rendezvous.connect(address) {
-            // It may be about to leave: only its greeting shows that it has noticed.
-            let shared = SharedDescriptor(connection)
-            state.pid = Self.greeting(over: shared)
-            if state.pid != nil {
-                state.connection = shared
-                return
-            }
+        if wasTaken == true {
+            (state.stuck, state.losses) = (nil, 0)
+            return true
         }
-        (state.connection, state.address) = try Self.start()
+        if wasTaken == false {
+            if state.stuck == nil { state.stuck = Deadline(after: Self.patience) }
+            guard state.stuck!.hasPassed else { return false }
+        }
+        (state.connection, state.pid, state.stuck, state.needsOther) = (nil, nil, nil, true)
+        state.losses += 1
+        guard state.losses <= Self.mostLosses else {
+            state.losses = 0
+            throw .brokenPipe
+        }
+        return false
     }
 
-    /// The process id with which a tracker answers a connection, once.
+    /// Whether everything is sent; false if the tracker does not take it in.
+    private func flush(_ state: inout State) throws(Errno) -> Bool {
+        guard let connection = state.connection else { return false }
+        var takes = false
+        defer { if takes { state.stuck = nil } }
+        return try state.backlog.flush { (report) throws(Errno) in
+            do throws(Errno) {
+                try connection.descriptor.sendBytes(report.encoded(), wait: false)
+            } catch .resourceTemporarilyUnavailable {
+                return false
+            }
+            takes = true
+            chaosStep("tracker.told")
+            return true
+        }
+    }
+
+    /// Whether the candidate has become the tracker.
+    private func settle(_ state: inout State) throws(Errno) -> Bool {
+        guard let candidate = state.candidate else { return false }
+        let number = candidate.start?.end.number ?? candidate.connection.number
+        guard try waitUntilReady(Interest(number), deadline: Deadline(after: .zero)) else {
+            guard candidate.deadline.hasPassed else { return false }
+            dropCandidate(&state)
+            // Another one than that at the address may do; but one that does not start will not the next time either.
+            guard candidate.start == nil else { throw .timedOut }
+            state.needsOther = true
+            return false
+        }
+        let pid = candidate.start == nil ? Self.greeting(over: candidate.connection) : nil
+        dropCandidate(&state)
+        // It may be about to leave: only its greeting shows that it has noticed.
+        guard candidate.start != nil || pid != nil else {
+            state.needsOther = true
+            return false
+        }
+        (state.connection, state.address, state.pid) = (candidate.connection, candidate.address, pid)
+        state.needsOther = false
+        state.backlog.startOver()
+        return true
+    }
+
+    private func dropCandidate(_ state: inout State) {
+        if let start = state.candidate?.start { Runtime.current.monitor.reapLater(start.pid) }
+        state.candidate = nil
+    }
+
+    private static func candidate(_ state: State) throws(Errno) -> Candidate {
+        if !state.needsOther, let address = state.address, let connection = try? Rendezvous.connect(address) {
+            return Candidate(
+                connection: SharedDescriptor(connection),
+                address: address,
+                deadline: Deadline(after: patience)
+            )
+        }
+        return try start()
+    }
+
+    /// The process id with which a tracker answers a connection, once; nil for one that leaves.
     private static func greeting(over connection: SharedDescriptor) -> Int32? {
-        guard (try? waitUntilReady(Interest(connection.number), deadline: Deadline(after: patience))) == true,
-            let packet = try? connection.descriptor.receive(wait: false)
-        else { return nil }
+        guard let packet = try? connection.descriptor.receive(wait: false) else { return nil }
         return TrackerReport.greetedProcess(packet.bytes)
     }
 
     /// Starts a tracker. This process listens and connects in its stead, so there is nothing to wait for but its becoming
     /// independent: it leaves this process's family in its first step, by the death of its own parent.
-    private static func start() throws(Errno) -> (SharedDescriptor, String) {
+    private static func start() throws(Errno) -> Candidate {
         let random = try ThisProcess.randomBytes(16)
         let address = "multiprocessing-tracker-" + random.map { String($0, radix: 16) }.joined(separator: ".")
         let listener = try Rendezvous.listen(address)
@@ -137,12 +264,18 @@ final class Tracker: Sendable {
             environment: ThisProcess.environment
         )
         chaosStep("tracker.started")
-        defer { Runtime.current.monitor.reapLater(pid) }
-        let end = try ChildControl.pidDescriptor(pid)
-        guard try waitUntilReady(Interest(end.number), deadline: Deadline(after: patience)) else {
-            throw .timedOut
+        do throws(Errno) {
+            let end = SharedDescriptor(try ChildControl.pidDescriptor(pid))
+            return Candidate(
+                connection: connection,
+                address: address,
+                start: (pid, end),
+                deadline: Deadline(after: longestStart)
+            )
+        } catch {
+            Runtime.current.monitor.reapLater(pid)
+            throw error
         }
-        return (connection, address)
     }
 }
 

@@ -136,7 +136,8 @@ extension FutexWord {
                 _ = try waitAny(words, deadline: deadline)
                 return
             } catch {
-                if error != .noFunction { throw error }
+                // Some sandboxes refuse what they do not know by EPERM.
+                if error != .noFunction, error != .notPermitted { throw error }
             }
         }
         ThisProcess.pause(.milliseconds(1))

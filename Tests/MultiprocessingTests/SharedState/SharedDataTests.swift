@@ -15,6 +15,19 @@ extension ProcessTests {
             var isWhole: Bool { words.indices.allSatisfy { words[$0] == words[0] } }
         }
 
+        /// A lock of the caller's that is gone at the end of the body is not what is wrong.
+        @Test func theErrorOfTheBodyComesFirst() throws {
+            let lock = try Lock()
+            let value = try SharedValue(0, lock: lock)
+            #expect(throws: CheckFailure.self) {
+                try value.withLock { _ in
+                    try lock.release()
+                    throw CheckFailure(text: "the body's own", place: "")
+                }
+            }
+            try check(fails: .notOwner) { try value.withLock { _ in try lock.release() } }
+        }
+
         @Test(arguments: StartMethod.allCases) func countingTogether(_ method: StartMethod) async throws {
             let value = try SharedValue(0)
             let atomic = try SharedAtomic(0)

@@ -47,7 +47,7 @@ extension ProcessTests {
                 let isGone = try await eventually { !segmentExists("\(name)-\(step)") }
                 #expect(isGone, "left after step \(step)")
                 // The name is free at once, whatever is left of its tracker.
-                _ = try SharedMemory(name: "\(name)-\(step)", size: 1)
+                _ = try await SharedMemory(name: "\(name)-\(step)", size: 1)
             }
             #expect(steps >= 9)
         }
@@ -67,7 +67,7 @@ extension ProcessTests {
 
         /// Whoever is killed while it attaches or leaves does not take the segment from the others.
         @Test func attachingToASegmentOfOthers() async throws {
-            let memory = try SharedMemory(name: nil, size: 10)
+            let memory = try await SharedMemory(name: nil, size: 10)
             let name = memory.name!
             try await killedAtEveryStep { _ in
                 try SharedMemory(attaching: name).close()
@@ -107,7 +107,7 @@ extension ProcessTests {
                 guard !isKilled else {
                     // With its tracker killed, a name of its own choice may stay, but it is in nobody's way.
                     for text in ["\(name)-\(step)", "\(name)-\(step)-second"] {
-                        _ = try SharedMemory(name: text, size: 1)
+                        _ = try await SharedMemory(name: text, size: 1)
                         #expect(!segmentExists(text))
                     }
                     return

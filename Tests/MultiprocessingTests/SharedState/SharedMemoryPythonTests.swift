@@ -69,7 +69,7 @@ extension ProcessTests {
 
         // CPython: _TestSharedMemory.test_shared_memory_across_processes
         @Test(arguments: StartMethod.allCases) func acrossProcesses(_ method: StartMethod) async throws {
-            let memory = try SharedMemory(name: nil, size: 512)
+            let memory = try await SharedMemory(name: nil, size: 512)
             let name = memory.name!
             let byName = try ChildProcess(startMethod: method) {
                 let local = try SharedMemory(attaching: name)

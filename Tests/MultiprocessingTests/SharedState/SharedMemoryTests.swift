@@ -118,7 +118,7 @@ extension ProcessTests {
 
         @Test(arguments: StartMethod.allCases, [false, true])
         func travels(_ method: StartMethod, named: Bool) async throws {
-            let memory = named ? try SharedMemory(name: nil, size: 100_000) : try SharedMemory(size: 100_000)
+            let memory = named ? try await SharedMemory(name: nil, size: 100_000) : try SharedMemory(size: 100_000)
             try await sendThereAndBack(memory, method)
             memory.close()
             if let name = memory.name { #expect(try await eventually { !segmentExists(name) }) }

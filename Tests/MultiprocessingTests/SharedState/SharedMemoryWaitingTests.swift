@@ -21,7 +21,7 @@ extension ProcessTests {
         // MARK: Lists
 
         @Test func everyFormInATask() async throws {
-            let list = try SharedList(["a", 1, "a", nil], name: nil)
+            let list = try await SharedList(["a", 1, "a", nil], name: nil)
             #expect(try await list.elements() == ["a", 1, "a", nil])
             try await list.set(2.5, at: 1, timeout: .zero)
             #expect(try await list.element(at: 1, timeout: .zero) == 2.5)
@@ -163,11 +163,11 @@ extension ProcessTests {
         }
 
         @Test func attachingInATask() async throws {
-            let memory = try SharedMemory(name: nil, size: 123)
+            let memory = try await SharedMemory(name: nil, size: 123)
             #expect(try await SharedMemory(attaching: memory.name!, timeout: .zero).count == 123)
             #expect(try await failure { try await SharedMemory(attaching: freshName(), timeout: nil) } == .notFound)
             #expect(try await failure { try await SharedMemory(attaching: "a/b", timeout: nil) } == .invalidArgument)
-            let tiny = try SharedMemory(name: nil, size: 8)
+            let tiny = try await SharedMemory(name: nil, size: 8)
             #expect(try await failure { try await SharedList(attaching: tiny.name!) } == .malformed)
             try await withUnsized { (name, _) async throws -> Void in
                 for timeout in [Duration.zero, .seconds(-1), .milliseconds(20)] {

@@ -114,7 +114,7 @@ extension ProcessTests {
         @Test(arguments: StartMethod.allCases)
         func childrenUseTheTrackerOfTheirParent(method: StartMethod) async throws {
             try await isolated { () async throws in
-                let own = try SharedMemory(name: nil, size: 10)
+                let own = try await SharedMemory(name: nil, size: 10)
                 let tracker = TrackerProbe.processIdentifier
                 try check(tracker != nil)
                 let child = try ChildProcess(startMethod: method) { () -> Int32? in

@@ -151,7 +151,8 @@ func withTemporaryDirectory<R>(_ body: (String) async throws -> R) async throws 
     return try await body(path)
 }
 
-private func filesIn(_ path: String) -> [String] {
+/// The names in a directory.
+func filesIn(_ path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }
     var names: [String] = []
