@@ -48,5 +48,25 @@ extension ProcessTests {
             try await child.value
             #expect(try await queue.join(timeout: .seconds(10)))
         }
+
+        /// A producer died on its way back to the start of the ring: what needs more room than is left behind that still fits.
+        @Test(.enabled(if: ChaosPlan.isAvailable)) func halfAJump() async throws {
+            let queue = try Queue<[UInt8]>(maximumBytes: 100_000)
+            try await queue.put([UInt8](repeating: 1, count: 70_000))
+            _ = try await queue.get()
+            let plan = ChaosPlan(.kill, .named("queue.put.jumping"))
+            let child = try ChildProcess(options: .quiet) {
+                plan.arm()
+                try queue.put([UInt8](repeating: 2, count: 20_000), timeout: .seconds(20))
+            }
+            try child.start()
+            #expect(try await child.join(timeout: .seconds(20)))
+            #expect(child.exitStatus == .signalled(9))
+            #expect(try queue.isEmpty)
+            for size in [95_000, 99_000] {
+                try await queue.put([UInt8](repeating: 3, count: size), timeout: .seconds(10))
+                #expect(try await queue.get(timeout: .seconds(10)).count == size)
+            }
+        }
     }
 }
