@@ -59,7 +59,10 @@ extension QueueCore {
     ) throws -> Attempt<Int> {
         try requireOpen()
         let seen = headWord
-        if tailWord.isShutDown { throw Self.shutDownError }
+        if tailWord.isShutDown {
+            leave(&turn, progress)
+            throw Self.shutDownError
+        }
         let entry = enter(memory.producerGuard, progress, &turn)
         guard entry.isTaken else { return .wait(entry.sleepOn!.0, while: entry.sleepOn!.1) }
         // A dead owner left nothing to repair: what it had not committed lies beyond the tail.

@@ -1,4 +1,6 @@
+import MultiprocessingSystem
 import MultiprocessingTestKit
+import Synchronization
 import Testing
 
 @testable import Multiprocessing
@@ -68,5 +70,99 @@ extension ProcessTests {
                 #expect(try await queue.get(timeout: .seconds(10)).count == size)
             }
         }
+
+        /// Runs `body` again and again until one who sleeps on a guard was woken for no other reason.
+        private static func isWoken(at word: FutexWord, by body: () async throws -> Void) async throws -> Bool {
+            let isOver = Flag()
+            let sleeper = Task {
+                try await onThread {
+                    defer { isOver.value.store(true, ordering: .relaxed) }
+                    return sleeps(on: word)
+                }
+            }
+            while !isOver.value.load(ordering: .relaxed) { try await body() }
+            return try await sleeper.value
+        }
+
+        private static var awakened: WaitProgress {
+            var progress = WaitProgress.first
+            progress.sleeps = 1
+            return progress
+        }
+
+        /// Leaves a guard that this process has as if one of several who slept on it had been woken, the caller.
+        private static func releaseToMe(_ word: UnsafeMutablePointer<Atomic<UInt64>>) {
+            word.pointee.store(0, ordering: .releasing)
+        }
+
+        /// A consumer that slept on the guard and finds nothing to take when it is woken: the next one there is not left asleep.
+        @Test func aConsumerPassesOnItsWakeUp() async throws {
+            let queue = try Queue<Int>()
+            let core = queue.core
+            let word = core.memory.block.word(128)
+            #expect(
+                try await Self.isWoken(at: FutexWord(lowHalfOf: word)) {
+                    try await queue.put(1)
+                    try check(core.memory.consumerGuard.takeIfUncontended())
+                    var turn = QueueCore.Turn()
+                    guard case .wait = try core.attemptTake(.get, isImmediate: false, .first, &turn) else {
+                        throw Unexpected()
+                    }
+                    Self.releaseToMe(word)
+                    _ = try queue.getImmediately()
+                    guard case .wait = try core.attemptTake(.get, isImmediate: false, Self.awakened, &turn) else {
+                        throw Unexpected()
+                    }
+                }
+            )
+        }
+
+        /// A producer that slept on the consumers' guard, and finds room without it.
+        @Test func aProducerPassesOnItsWakeUp() async throws {
+            let core = try Queue<[UInt8]>(maximumBytes: 1024).core
+            let word = core.memory.block.word(128)
+            let bytes = [UInt8](repeating: 1, count: 400)
+            func put(_ progress: WaitProgress, _ turn: inout QueueCore.Turn) throws -> Bool {
+                try bytes.withUnsafeBytes { bytes in
+                    try withUnsafePointer(to: OutgoingItem(bytes: bytes)) { item in
+                        let items = UnsafeBufferPointer(start: item, count: 1)
+                        if case .done = try core.attemptPut(items, isImmediate: false, progress, &turn) { return true }
+                        return false
+                    }
+                }
+            }
+            #expect(
+                try await Self.isWoken(at: FutexWord(lowHalfOf: word)) {
+                    var turn = QueueCore.Turn()
+                    while core.count < 2 { try check(put(.first, &turn)) }
+                    let leased = try core.begin(core.take(.lease(for: .max), QueueCore.Limit(.zero)))
+                    try check(core.memory.consumerGuard.takeIfUncontended())
+                    try check(!put(.first, &turn))
+                    Self.releaseToMe(word)
+                    try core.complete(leased)
+                    core.finish(try core.take(.get, QueueCore.Limit(.zero)))
+                    try check(put(Self.awakened, &turn))
+                    while core.count > 0 { core.finish(try core.take(.get, QueueCore.Limit(.zero))) }
+                }
+            )
+        }
     }
 }
+
+/// Whether somebody wakes the caller within ten seconds, whatever the word comes to hold.
+private func sleeps(on word: FutexWord) -> Bool {
+    let deadline = Deadline(after: .seconds(10))
+    while true {
+        switch word.wait(while: word.atomic.pointee.load(ordering: .relaxed), deadline: deadline) {
+        case .woken: return true
+        case .changed: continue
+        case .timedOut: return false
+        }
+    }
+}
+
+private final class Flag: Sendable {
+    let value = Atomic(false)
+}
+
+private struct Unexpected: Error {}
