@@ -46,6 +46,7 @@ enum WaitAny {
             for source in all {
                 switch source.kind {
                 case .descriptor(let number): descriptors.append(number)
+                case .descriptors(let numbers): descriptors += numbers
                 case .word(let word, let value): words.append((word, value))
                 case .soon: patience = .milliseconds(1)
                 }
@@ -136,7 +137,8 @@ extension FutexWord {
                 _ = try waitAny(words, deadline: deadline)
                 return
             } catch {
-                if error != .noFunction { throw error }
+                // Some sandboxes refuse what they do not know by EPERM.
+                if error != .noFunction, error != .notPermitted { throw error }
             }
         }
         ThisProcess.pause(.milliseconds(1))
