@@ -5,6 +5,8 @@
  *             the item; write the position into the copy that the word does not name; change the word, which commits
  *   lease     with the consumer guard: fill a hold; write position and end of what may be overwritten into the other copy; change
  *             the head's word, which commits; a hold whose sequence the head has not passed is void
+ *   get       (with SHORT) the short way: nothing is held; with the consumer guard, if nobody had it and still nothing is held, read the
+ *             item, and move the head and the end of what may be overwritten behind it
  *   complete  without a guard: change the hold's state, if it is what it was when it was leased
  *   sweep     with the consumer guard: what the dead had leased, or was leased for too long, is returned, and is delivered first;
  *             whoever gets the guard from a dead process frees void holds
@@ -13,8 +15,9 @@
  * who read it whole from the place where it lay; nothing that was not committed is seen; in the last state everything is
  * completed that was committed, and nobody waits.
  *
- * With COMMITFIRST (the word is changed before the position is written), KEEPVOID (void holds are not freed) or FREEEARLY (what a
- * hold keeps may be overwritten) it shows the mistake. Left out: sizes, descriptors, batches, dead letters, shutdown, moving and
+ * With COMMITFIRST (the word is changed before the position is written), KEEPVOID (void holds are not freed), FREEEARLY (what a
+ * hold keeps may be overwritten) or LOOKBEFORE (the short way does not look again, with the guard, whether anything is held) it shows
+ * the mistake. Left out: sizes, descriptors, batches, dead letters, shutdown, moving and
  * the restart of the ring (tests kill processes at each of their steps); the guards, which are the owner word's model; sleep, which
  * is the bell's; the order of memory.
  */
@@ -68,6 +71,7 @@ byte completions;
 #define IS_RETURNED(k) (VALID(k) && state[k] == RETURNED)
 #define IS_FREE(k) (state[k] == FREE)
 #define IN_LINE (COUNT(tail) > COUNT(head))
+#define IS_HELD(k) (state[k] != FREE)
 
 /* The oldest item that a hold keeps, or else the head's position. */
 inline findOldest(position) {
@@ -202,6 +206,39 @@ proctype Consumer(byte me) {
     byte h, k, mine, item, use, was, oldest, one, two;
     do
     :: atomic { DONE -> break }
+#ifdef SHORT
+    :: atomic { IN_LINE && !ANY(IS_HELD) -> skip };
+        if
+        :: atomic { consumerGuard == 0 -> consumerGuard = me + 1 }
+        :: consumerGuard != 0 -> goto next
+        fi;
+        DIE;
+        if
+#ifndef LOOKBEFORE
+        :: ANY(IS_HELD) -> consumerGuard = 0; goto next
+#endif
+        :: !IN_LINE -> consumerGuard = 0; goto next
+        :: else
+        fi;
+        h = head;
+        item = headPosition[COPY(h)];
+        assert(item == COUNT(h));
+        one = first[item % RING];
+        two = second[item % RING];
+        headPosition[1 - COPY(h)] = item + 1;
+        headFree[1 - COPY(h)] = item + 1;
+        DIE;
+        atomic {
+            head = NEXT(h, 1);
+            assert(one == item + 1 && two == item + 1);
+            completed[item] = completed[item] + 1;
+            assert(completed[item] == 1);
+            completions = completions + 1
+        };
+        DIE;
+        consumerGuard = 0;
+        goto next
+#endif
     :: atomic {
             (IN_LINE || ANY(IS_RETURNED) || ANY(LOST)) && (consumerGuard == 0 || gone[consumerGuard - 1]) ->
             was = consumerGuard; consumerGuard = me + 1

@@ -104,11 +104,11 @@ public final class Listener: Sendable {
     }
 
     func socket() throws -> SharedDescriptor {
-        guard let socket = state.withLock({ $0.socket }) else {
-            throw SharedStateError(.closed, "The listener was closed")
-        }
+        guard let socket = state.withLock({ $0.socket }) else { throw Self.closedError }
         return socket
     }
+
+    private static var closedError: SharedStateError { SharedStateError(.closed, "The listener was closed") }
 
     // MARK: Accepting
 
@@ -172,7 +172,7 @@ public final class Listener: Sendable {
     /// Takes in whoever has connected, and returns the first connection that is complete. Does not wait.
     private func attempt() throws -> (Connection?, Wait) {
         try state.withLock { state in
-            guard let socket = state.socket else { throw SharedStateError(.closed, "The listener was closed") }
+            guard let socket = state.socket else { throw Self.closedError }
             // Who has greeted is let in before anybody is sent away.
             if let connection = complete(&state) { return (connection, Wait(sockets: [], patience: .zero)) }
             let mayMoreCome = try welcome(&state, socket)
@@ -246,17 +246,30 @@ public final class Listener: Sendable {
 }
 
 extension Listener: Waitable {
-    public func waitSource() throws -> WaitSource {
-        let socket = try socket()
-        return WaitSource(.descriptor(socket.descriptor.number), keeping: socket)
+    /// Its own socket, and those of whom a greeting is to come.
+    private func sockets() throws -> [SharedDescriptor] {
+        let (socket, pending) = state.withLock { ($0.socket, $0.pending.map(\.socket)) }
+        guard let socket else { throw Self.closedError }
+        return [socket] + pending
     }
 
-    /// Whether somebody has connected, so that an accept need not wait long.
+    public func waitSource() throws -> WaitSource {
+        let sockets = Sockets(try sockets())
+        return WaitSource(.descriptors(sockets.all.map(\.number)), keeping: sockets)
+    }
+
+    /// Whether somebody has connected, or one who had is not silent any more: there is something to do for an accept.
     public var isReady: Bool {
         get throws {
-            if state.withLock({ !$0.pending.isEmpty }) { return true }
-            let socket = try socket()
-            return try FileDescriptor(rawValue: socket.descriptor.number).isReady
+            let sockets = try sockets()
+            defer { withExtendedLifetime(sockets) {} }
+            return try sockets.contains { try FileDescriptor(rawValue: $0.number).isReady }
         }
     }
+}
+
+/// Keeps them open.
+private final class Sockets: Sendable {
+    let all: [SharedDescriptor]
+    init(_ all: [SharedDescriptor]) { self.all = all }
 }

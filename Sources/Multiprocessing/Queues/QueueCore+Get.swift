@@ -137,6 +137,7 @@ extension QueueCore {
         try requireOpen()
         let seen = tailWord
         if seen.sequence == headWord.sequence, memory.usedHolds == 0 {
+            leave(&turn, progress)
             switch try nothing(seen, isImmediate, progress) as Attempt<TakenItem> {
             case .wait(let word, let value), .guarded(let word, let value): return .wait(word, while: value)
             case .done: return .done(seen)

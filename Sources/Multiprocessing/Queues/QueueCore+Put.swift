@@ -59,7 +59,10 @@ extension QueueCore {
     ) throws -> Attempt<Int> {
         try requireOpen()
         let seen = headWord
-        if tailWord.isShutDown { throw Self.shutDownError }
+        if tailWord.isShutDown {
+            leave(&turn, progress)
+            throw Self.shutDownError
+        }
         let entry = enter(memory.producerGuard, progress, &turn)
         guard entry.isTaken else { return .wait(entry.sleepOn!.0, while: entry.sleepOn!.1) }
         // A dead owner left nothing to repair: what it had not committed lies beyond the tail.
@@ -96,7 +99,10 @@ extension QueueCore {
                         continue
                     }
                     let isEmpty = put.count == 0 && put.word.sequence == head.word.sequence
-                    guard fresh.free != fresh.position || isEmpty && put.tail.offset > 0 else { break }
+                    guard
+                        fresh.free != fresh.position
+                            || isEmpty && (put.tail.offset > 0 || fresh.position != put.tail)
+                    else { break }
                     let entry = enter(memory.consumerGuard, progress, &turn)
                     guard entry.isTaken else {
                         sleepOn = entry.sleepOn!
@@ -237,7 +243,7 @@ extension QueueCore {
     /// What holds left is joined to the rest. A queue that is empty moves back to the start of its ring, so that a small one stays in
     /// few pages and in the caches, and an item as large as the ring finds it in one piece; also if holds lie in the ring, but leave
     /// room for two such items before them. Tail first, with a marker by which the head finds it: killed in between, the queue is
-    /// empty and consistent.
+    /// empty and consistent, and the next to come here, or to take an item, has the head follow.
     ///
     /// - Parameter moving: whether to move what holds left, and to look whether their owners are alive.
     private func rearrange(
@@ -249,22 +255,29 @@ extension QueueCore {
         defer { memory.consumerGuard.release() }
         if deadOwner != nil { try repairHolds() }
         let old = try loadHead()
+        let isEmpty = put.count == 0 && old.word.sequence == put.word.sequence
+        // Somebody died in between.
+        if isEmpty, old.position != put.tail { follow(old, put.tail) }
         if old.free != old.position { try reclaim(moving: moving) }
-        var head = try loadHead()
+        let head = try loadHead()
         let hasHolds = head.free != head.position
         let hasRoom = !hasHolds || !moving && head.free.lap == put.tail.lap && head.free.offset / 2 >= size
-        guard put.count == 0, put.tail.offset > 0, hasRoom, head.word.sequence == put.word.sequence else {
-            return head.free != old.free ? head : nil
+        guard isEmpty, put.tail.offset > 0, hasRoom else {
+            return head.free != old.free || head.position != old.position ? head : nil
         }
         try memory.storeWord(RecordHeader.wrap.rawValue, at: put.tail)
         put.tail = ring.nextLap(put.tail)
         try commit(put)
         put.word = tailWord
         chaosStep("queue.put.jumping")
-        head.position = put.tail
-        if !hasHolds { head.free = put.tail }
-        commit(head, taking: 0)
+        follow(head, put.tail)
         return try lookAtHead()
+    }
+
+    /// Has the head of an empty queue go where the tail has jumped to.
+    private func follow(_ head: Head, _ tail: RingPosition) {
+        let free = head.free == head.position ? tail : head.free
+        commit(Head(word: head.word, position: tail, free: free, discarded: head.discarded), taking: 0)
     }
 
     static var shutDownError: SharedStateError {

@@ -65,20 +65,23 @@ extension QueueCore {
     @inline(__always)
     private func takeSmall(_ type: SmallType, into target: UnsafeMutableRawPointer) throws -> Bool? {
         try requireOpen()
-        guard memory.usedHolds == 0, memory.returnedHint.pointee.load(ordering: .relaxed) == 0,
-            memory.discardHint.pointee.load(ordering: .sequentiallyConsistent) == 0
-        else { return false }
+        guard memory.usedHolds == 0 else { return false }
         if headWord.sequence >= memory.putSeen.pointee.load(ordering: .relaxed),
             tailWord.sequence == headWord.sequence
         {
             return nil
         }
+        chaosStep("queue.get.looked")
         guard memory.consumerGuard.takeIfUncontended() else { return false }
         let calls: UInt64
         do {
             defer { memory.consumerGuard.release() }
             chaosStep("queue.get.entered")
             calls = producers.calls
+            // Nothing is held: also now. What was there before the guard was taken may have been leased, or discarded, since.
+            guard memory.usedHolds == 0, memory.returnedHint.pointee.load(ordering: .relaxed) == 0,
+                memory.discardHint.pointee.load(ordering: .sequentiallyConsistent) == 0
+            else { return false }
             var head = try loadHead()
             if head.word.sequence >= memory.putSeen.pointee.load(ordering: .relaxed) {
                 let put = tailWord.sequence

@@ -49,7 +49,10 @@ extension QueueCore {
         try requireOpen()
         let event = UInt32(truncatingIfNeeded: memory.joinEvent.pointee.load(ordering: .sequentiallyConsistent))
         if progress.isAboutToSleep { joiners.announce() }
-        if unfinished == 0 { return .done(()) }
+        if unfinished == 0 {
+            leave(&turn, progress)
+            return .done(())
+        }
         if tailWord.isDiscarding || progress.isOverdue && memory.usedHolds > 0 {
             // What a dead process left undone.
             let entry = enter(memory.consumerGuard, progress, &turn)
@@ -60,6 +63,7 @@ extension QueueCore {
             if tailWord.isDiscarding { try discardAll() }
             if unfinished == 0 { return .done(()) }
         }
+        leave(&turn, progress)
         return .wait(FutexWord(lowHalfOf: memory.joinEvent), while: event)
     }
 
@@ -93,7 +97,10 @@ extension QueueCore {
         _ turn: inout Turn
     ) throws -> Attempt<[TakenItem]> {
         try requireOpen()
-        guard memory.usedHolds > 0 else { return .done([]) }
+        guard memory.usedHolds > 0 else {
+            leave(&turn, progress)
+            return .done([])
+        }
         let entry = enter(memory.consumerGuard, progress, &turn)
         guard entry.isTaken else { return .wait(entry.sleepOn!.0, while: entry.sleepOn!.1) }
         defer { memory.consumerGuard.release() }

@@ -127,8 +127,8 @@ final class QueueCore: Sendable {
 
     /// What an operation remembers between its attempts.
     struct Turn {
-        /// Whether it has waited for a guard the last time.
-        fileprivate var waitedForGuard = false
+        /// The guard that was somebody else's the last time.
+        fileprivate var awaited: FutexWord?
         /// Whether what it lacked the last time was room in bytes.
         var lackedBytes = false
     }
@@ -141,19 +141,31 @@ final class QueueCore: Sendable {
         _ turn: inout Turn
     ) -> (isTaken: Bool, deadOwner: ProcessStamp?, sleepOn: (FutexWord, UInt32)?) {
         var progress = progress
-        if !turn.waitedForGuard {
+        if turn.awaited != word.futex {
+            leave(&turn, progress)
             // It slept on something else: among those who wait for the guard it is a newcomer.
             progress.sleeps = 0
             progress.starved = 0
         }
         switch word.take(progress) {
         case .taken(let dead):
-            turn.waitedForGuard = false
+            turn.awaited = nil
             return (true, dead, nil)
         case .busy(let futex, let value):
-            turn.waitedForGuard = true
+            turn.awaited = futex
             return (false, nil, (futex, value))
         }
+    }
+
+    /// No longer waits for a guard, without having taken it.
+    ///
+    /// It may have been woken there, as one of several, and the mark of the others is dropped then: the next has its turn, who takes the
+    /// guard or marks it again.
+    @inline(__always)
+    func leave(_ turn: inout Turn, _ progress: WaitProgress) {
+        guard let awaited = turn.awaited else { return }
+        turn.awaited = nil
+        if progress.sleeps > 0 { awaited.wake() }
     }
 
     // MARK: Looking

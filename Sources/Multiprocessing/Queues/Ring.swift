@@ -47,7 +47,8 @@ struct Ring {
 
     /// The number of bytes from one position to a later one: up to `capacity`, more only if they do not belong together.
     func distance(from first: RingPosition, to second: RingPosition) -> Int {
-        let laps = Int(Int32(bitPattern: (second.lap &- first.lap) << 8) >> 8)
+        // Of more than two it does not matter how many, and the product has to fit.
+        let laps = max(-2, min(Int(Int32(bitPattern: (second.lap &- first.lap) << 8) >> 8), 2))
         return laps * capacity + second.offset - first.offset
     }
 

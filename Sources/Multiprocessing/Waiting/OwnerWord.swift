@@ -33,6 +33,10 @@ struct OwnerWord: @unchecked Sendable {
         self.word = word
     }
 
+    /// What those sleep on who wait for it.
+    @inline(__always)
+    var futex: FutexWord { FutexWord(lowHalfOf: word) }
+
     enum Outcome {
         /// Taken; from a dead owner, if there is one: then what the word protects may be halfway.
         case taken(from: ProcessStamp?)

@@ -46,6 +46,7 @@ enum WaitAny {
             for source in all {
                 switch source.kind {
                 case .descriptor(let number): descriptors.append(number)
+                case .descriptors(let numbers): descriptors += numbers
                 case .word(let word, let value): words.append((word, value))
                 case .soon: patience = .milliseconds(1)
                 }

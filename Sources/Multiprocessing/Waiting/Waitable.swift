@@ -16,6 +16,8 @@ public protocol Waitable: Sendable {
 public struct WaitSource: Sendable {
     enum Kind: Sendable {
         case descriptor(CInt)
+        /// One of several.
+        case descriptors([CInt])
         case word(FutexWord, UInt32)
         /// Nothing to sleep on: look again in a moment.
         case soon

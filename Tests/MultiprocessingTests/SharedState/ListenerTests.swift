@@ -74,6 +74,24 @@ extension ProcessTests {
             for file in silent { try file.close() }
         }
 
+        /// One who said nothing yet is nobody to accept; when it says something, there is something to do.
+        @Test func silentStrangersMakeNothingReady() async throws {
+            let listener = try Listener()
+            let silent = try foreignClient(listener)
+            #expect(await failure { try await listener.accept(timeout: .zero) } == .timedOut)
+            #expect(try await waitAny(of: [listener], timeout: .milliseconds(20)) == [])
+            let waiting = Task { try await waitAny(of: [listener], timeout: long) }
+            _ = send(silent.rawValue, [1], 1, Int32(MSG_NOSIGNAL))
+            #expect(try await waiting.value == [0])
+            #expect(await failure { try await listener.accept(timeout: .zero) } == .timedOut)
+            #expect(try await waitAny(of: [listener], timeout: .zero) == [])
+            let client = try await Connection.connect(to: listener.address)
+            #expect(try await waitAny(of: [listener], timeout: long) == [0])
+            try await listener.accept(timeout: long).send(1)
+            #expect(try await client.receive(Int.self, timeout: long) == 1)
+            try silent.close()
+        }
+
         @Test(.enabled(if: geteuid() == 0)) func otherUsersAreRefused() async throws {
             let listener = try Listener()
             let address = listener.address

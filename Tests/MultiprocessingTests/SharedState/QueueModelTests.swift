@@ -76,6 +76,23 @@ import Testing
         }
     }
 
+    /// Positions that nobody wrote, in the largest ring: a number that means that they do not belong together, and no trap.
+    @Test func positionsOfStrangers() {
+        let ring = Ring(capacity: RingPosition.maximumOffset)
+        let last = ring.capacity - 8
+        for lap in [2, 1 << 23 - 1, 1 << 23, RingPosition.lapMask - 1] as [UInt32] {
+            for (first, second) in [(0, last), (last, 0), (0, 0)] {
+                let distance = ring.distance(
+                    from: RingPosition(lap: 0, offset: first),
+                    to: RingPosition(lap: lap, offset: second)
+                )
+                #expect(lap < 1 << 23 ? distance > ring.capacity : distance < 0)
+                _ = ring.capacity - distance
+            }
+        }
+        #expect(ring.place(64, tail: RingPosition(lap: 1 << 23, offset: 0), free: .start) == nil)
+    }
+
     /// From an empty ring, by puts of all sizes and takes, in any order; also where the lap wraps round.
     @Test(arguments: [0, 1, RingPosition.lapMask]) func everyStateOfARing(lap: UInt32) {
         let start = RingPosition(lap: lap, offset: 0).rawValue
