@@ -23,6 +23,8 @@ final class PoolWorker: Sendable {
         var baggage: [Int: [UInt8]] = [:]
         /// Those that are values, once a task has wanted them.
         var values: [Int: any Sendable] = [:]
+        /// How long the items of functions for many items take.
+        var paces: [Int: ChunkPace] = [:]
         var inbox: [Assignment] = []
         var running: (id: Int, task: Task<Void, Never>)?
         /// The task that has begun, and whether nobody wants it any more.
@@ -45,18 +47,22 @@ final class PoolWorker: Sendable {
     private let isDriven: Bool
     /// Where to note what is begun; nil if the pool could not look there: then it is sent a message.
     private let place: WorkerPlace?
+    /// Tells how many items of a task may begin; nil if the pool looks there, or does not mind.
+    private let claim: (@Sendable (_ task: Int, _ items: Int) -> Void)?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
         isDriven: Bool = false,
         place: WorkerPlace? = nil,
+        claim: (@Sendable (_ task: Int, _ items: Int) -> Void)? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         leave: @escaping @Sendable () -> Void
     ) {
         self.executor = executor
         self.isDriven = isDriven
         self.place = place
+        self.claim = claim
         self.send = send
         self.leave = leave
     }
@@ -80,6 +86,7 @@ final class PoolWorker: Sendable {
                 state.jobs[message.number] = nil
                 state.baggage[message.number] = nil
                 state.values[message.number] = nil
+                state.paces[message.number] = nil
             }
         case .run:
             let (id, function) = (message.task, message.number)
@@ -258,8 +265,20 @@ final class PoolWorker: Sendable {
         let sendPart: @Sendable (EncodedPieces) throws -> Void = {
             try send(PoolMessage(kind: .partialResult, task: id, content: TravellingBytes($0)))
         }
-        let reporter = place?.reporter(of: id, send: sendPart) ?? ChunkReporter(word: nil, tag: 0, send: sendPart)
+        let reporter =
+            place?.reporter(of: id, send: sendPart)
+            ?? ChunkReporter(word: nil, tag: 0, claims: claims(assignment), send: sendPart)
         return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
+    }
+
+    private func claims(_ assignment: Assignment) -> ChunkReporter.Claims? {
+        guard let claim else { return nil }
+        let pace = state.withLock { state in
+            let pace = state.paces[assignment.function] ?? ChunkPace()
+            if state.functions[assignment.function] != nil { state.paces[assignment.function] = pace }
+            return pace
+        }
+        return ChunkReporter.Claims(pace: pace) { [id = assignment.id] in claim(id, $0) }
     }
 
     private func call(_ content: TravellingBytes) async throws -> EncodedPieces {
