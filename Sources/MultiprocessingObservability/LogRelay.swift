@@ -13,6 +13,9 @@ internal import Synchronization
 /// worker's logger) are added to the metadata. Those of one worker come in the order in which they were logged. What is logged and
 /// not yet taken is bounded: a worker never waits for room, but drops, and the next record of its process that arrives has
 /// `worker.dropped` with the number of those that are missing before it.
+///
+/// For workers of this machine: the way is shared memory, which does not travel over a socket
+/// (``PoolOptions/Backend/stream(_:)`` makes the pool throw ``PoolError`` `cannotTravel`).
 public final class LogRelay: Sendable {
     private let logger: Logger
     private let queue: Queue<LogRecord>
@@ -87,10 +90,13 @@ public final class LogRelay: Sendable {
                 return
             } catch is CancellationError {
                 return
+            } catch let error as SharedStateError {
+                // It would be the same again and again: nothing that a worker leaves behind may keep this task busy for ever.
+                logger.warning("The log of the workers ends here, because what is between could not be read: \(error)")
+                try? queue.shutdown()
+                return
             } catch {
                 logger.warning("A record of a worker's log could not be read: \(error)")
-                // Nothing that a worker leaves behind may keep this task busy for ever.
-                if (error as? SharedStateError)?.code == .broken { return }
             }
         }
     }

@@ -18,6 +18,7 @@ internal import Synchronization
 /// | `multiprocessing.pool.workers` | meter | workers | |
 /// | `multiprocessing.pool.workers.busy` | meter | workers | |
 /// | `multiprocessing.pool.workers.crashes` | counter | workers | `signal` (its number), `reason` |
+/// | `multiprocessing.pool.workers.lost` | counter | workers that had come over a socket | `reason` |
 /// | `multiprocessing.pool.workers.restarts` | counter | workers that replace others | |
 /// | `multiprocessing.pool.task.duration` | timer | from submission to result | `outcome` |
 /// | `multiprocessing.pool.task.wait` | timer | until it was sent to a worker | |
@@ -46,6 +47,7 @@ public final class PoolMetrics: Sendable {
     private struct Made {
         var ended: [PoolEvent.Outcome: (count: Counter, duration: Timer)] = [:]
         var crashes: [String: Counter] = [:]
+        var losses: [WorkerLost.Reason: Counter] = [:]
     }
 
     private let made = Mutex(Made())
@@ -95,6 +97,7 @@ public final class PoolMetrics: Sendable {
             argumentSize.record(task.argumentBytes)
         case .ended(_, let ending): note(ending)
         case .workerStarted(_, isReplacement: true): restarts.increment()
+        case .workerLost(_, let lost): counter(of: lost.reason).increment()
         case .workerEnded(_, let crash?): counter(of: crash).increment()
         default: break
         }
@@ -117,6 +120,16 @@ public final class PoolMetrics: Sendable {
         if let running = ending.running { run.record(running) }
         if let rest = ending.transfer { transfer.record(rest) }
         if let bytes = ending.resultBytes { resultSize.record(bytes) }
+    }
+
+    private func counter(of reason: WorkerLost.Reason) -> Counter {
+        made.withLock { made in
+            if let known = made.losses[reason] { return known }
+            let all = dimensions + [("reason", "\(reason)")]
+            let new = Counter(label: Self.prefix + "workers.lost", dimensions: all, factory: factory)
+            made.losses[reason] = new
+            return new
+        }
     }
 
     private func counter(of crash: ProcessCrash) -> Counter {

@@ -17,7 +17,17 @@ public struct Terminal: Sendable {
         return columns > 0 ? Int(columns) : nil
     }
 
-    /// Writes, with one system call if there is room; what cannot be written is dropped, without SIGPIPE.
+    /// Whether a write of up to 4096 bytes would not wait: a terminal may be stopped, and nobody may read a pipe. What is closed or broken
+    /// counts as writable: writes to it vanish.
+    public func isWritable(within patience: Duration) -> Bool {
+        do {
+            return try waitUntilReady(Interest(file, forWriting: true), deadline: Deadline(after: patience))
+        } catch {
+            return true
+        }
+    }
+
+    /// Writes, and blocks the thread while there is no room; what cannot be written is dropped, without SIGPIPE.
     public func write(_ text: String) {
         var text = text
         text.withUTF8 { bytes in

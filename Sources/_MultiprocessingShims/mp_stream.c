@@ -135,8 +135,14 @@ static int connect_within(int fd, const struct sockaddr *address, socklen_t size
     return fd;
 }
 
+// Below zero is without end.
+static int64_t end_after(int64_t timeout_ns) {
+    int64_t now = now_ns();
+    return timeout_ns < 0 || timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
+}
+
 int _mp_stream_connect_tcp(const char *host, uint16_t port, int64_t timeout_ns) {
-    int64_t end = now_ns() + timeout_ns;
+    int64_t end = end_after(timeout_ns);
     struct addrinfo *list;
     int result = resolve(host, port, 0, &list);
     if (result < 0) return result;
@@ -156,7 +162,7 @@ int _mp_stream_connect_unix(const char *path, int64_t timeout_ns) {
     if (result < 0) return result;
     int fd = stream_socket(AF_UNIX);
     if (fd < 0) return fd;
-    return connect_within(fd, (struct sockaddr *)&address, sizeof address, now_ns() + timeout_ns);
+    return connect_within(fd, (struct sockaddr *)&address, sizeof address, end_after(timeout_ns));
 }
 
 int _mp_stream_port(int fd) {

@@ -37,4 +37,30 @@ struct MetricsTests {
         #expect(runs.count == 19 && runs.allSatisfy { $0 >= 0 })
         #expect(try backend.expectRecorder(prefix + "task.result.size", pool).values.count == 19)
     }
+
+    @Test func workersThatAreLostAreCounted() async throws {
+        let backend = TestMetrics()
+        var stream = StreamWorkers()
+        stream.launcher = .none
+        var options = PoolOptions()
+        options.backend = .stream(stream)
+        options.observers = [PoolMetrics(pool: "tested", factory: backend).observe]
+        let pool = try Pool(processes: 1, options: options)
+        let invitation = try #require(pool.invitation)
+        let worker = try ChildProcess(arguments: invitation) { try PoolWorkerProgram.serve($0) }
+        try worker.start()
+        #expect(try await pool.apply { 1 } == 1)
+        try worker.kill()
+        try await worker.join()
+        let label = "multiprocessing.pool.workers.lost"
+        let end = ContinuousClock.now + .seconds(20)
+        while backend.counters(label: label).isEmpty, ContinuousClock.now < end {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        pool.terminate()
+        try await pool.join(timeout: .seconds(30))
+        let losses = backend.counters(label: label)
+        #expect(losses.count == 1 && losses.first?.totalValue == 1)
+        #expect(losses.first?.dimensions.contains { $0 == ("reason", "connection lost") } == true)
+    }
 }

@@ -53,7 +53,9 @@ struct Settled<Item, Value> {
 ///
 /// When a worker dies, its pool mostly knows at which item it was: that one died, and is called again alone as long as it may.
 /// The others go in chunks of their own, those before it among them whose values had not arrived. Where it is not known which item
-/// did it (a chunk whose arguments cannot be decoded, say), the chunk goes in two halves, until it is one.
+/// did it (a chunk whose arguments cannot be decoded, say), the chunk goes in two halves, until it is one. Where items may have begun
+/// that are not known, of a worker on another machine, all of them died; as long as they may be called again they go in smaller chunks,
+/// so that the one that did it is left with ever fewer others.
 struct ChunkLedger<Item, Value: Codable & Sendable> {
     private struct Entry {
         var chunk: Chunk<Item>
@@ -64,6 +66,13 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
 
         /// The items that have no value.
         var rest: Range<Int> { (chunk.start + received)..<chunk.range.upperBound }
+
+        /// Throws if a chunk that is done leaves items without anything.
+        func requireAll() throws {
+            guard rest.isEmpty else {
+                throw PoolError(.cannotTravel, "A worker sent no values for \(rest.count) items of a chunk")
+            }
+        }
     }
 
     private let settings: MapSettings
@@ -95,10 +104,10 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
             switch part {
             case .values(let content):
                 let result: ChunkResult<Value> = try PoolCore.Outcome.value(content, 0).decoded()
-                take(result, &entry, &settled)
+                try take(result, &entry, &settled)
             case .singly(let place, let content):
                 let values = try content.withBytes { try SinglyValues.decode($0, as: Value.self) }
-                take(ChunkResult(offset: place, values: values, error: nil), &entry, &settled)
+                try take(ChunkResult(offset: place, values: values, error: nil), &entry, &settled)
             case .returned(let place):
                 let kept = entry.chunk.range.prefix(max(place, entry.received))
                 settled.isSlow = true
@@ -121,12 +130,14 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
             do {
                 if let defect = entry.defect { throw defect }
                 let result: ChunkResult<Value> = try outcome.decoded()
+                try take(result, &entry, &settled)
                 settled.timing = (result.offset + result.values.count, nanoseconds)
-                take(result, &entry, &settled)
                 if let bytes = result.error {
-                    threw(bytes, entry, &settled)
+                    try threw(bytes, entry, &settled)
                 } else if entry.chunk.isLoose {
                     again(entry.rest, entry, &settled)
+                } else {
+                    try entry.requireAll()
                 }
             } catch {
                 lost(PoolCore.Loss(error: error, position: .noItem, isDeath: false), entry, &settled)
@@ -143,7 +154,19 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
         return settled
     }
 
-    private func take(_ result: ChunkResult<Value>, _ entry: inout Entry, _ settled: inout Settled<Item, Value>) {
+    private func take(
+        _ result: ChunkResult<Value>,
+        _ entry: inout Entry,
+        _ settled: inout Settled<Item, Value>
+    ) throws {
+        let count = entry.chunk.items.count
+        guard result.offset >= 0, result.offset <= entry.received, result.values.count <= count - result.offset else {
+            throw PoolError(
+                .cannotTravel,
+                "\(worker) sent \(result.values.count) values from item \(result.offset) on, of a chunk of \(count) that it had sent "
+                    + "\(entry.received) of"
+            )
+        }
         // A chunk that was begun a second time brings again what has arrived.
         let values = result.values.dropFirst(max(0, entry.received - result.offset))
         guard !values.isEmpty else { return }
@@ -152,7 +175,10 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
     }
 
     /// The first item without a value threw; those after it were not begun.
-    private func threw(_ bytes: [UInt8], _ entry: Entry, _ settled: inout Settled<Item, Value>) {
+    private func threw(_ bytes: [UInt8], _ entry: Entry, _ settled: inout Settled<Item, Value>) throws {
+        guard !entry.rest.isEmpty else {
+            throw PoolError(.cannotTravel, "\(worker) sent an error besides all values of a chunk")
+        }
         let index = entry.rest.lowerBound
         let error = bytes.withUnsafeBytes { ErrorCoding.decode($0, process: worker, pid: 0) }
         settled.failures.append((index..<(index + 1), indexed(error, index)))
@@ -170,6 +196,11 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
             return
         case .item(let place)? where rest.contains(entry.chunk.start + place):
             guilty = (entry.chunk.start + place)..<(entry.chunk.start + place + 1)
+        case .before(let place)?:
+            let end = entry.chunk.start + max(0, min(place, entry.chunk.items.count))
+            // All that may have begun has its value: nothing is lost. Something was done, so this has an end.
+            guard end > rest.lowerBound else { return again(rest, entry, &settled) }
+            guilty = rest.lowerBound..<end
         case .some where rest.count > 1 && (settings.goesOn || settings.retries > 0):
             let middle = rest.lowerBound + rest.count / 2
             again(rest.lowerBound..<middle, entry, &settled)
@@ -181,19 +212,32 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
         if guilty.count == 1 { error = indexed(error, guilty.lowerBound) }
         var mayGoAgain = false
         if loss.isDeath {
-            let count = deaths[guilty.lowerBound, default: 0] + 1
-            deaths[guilty.lowerBound] = count
+            let count = guilty.reduce(0) { max($0, deaths[$1] ?? 0) } + 1
             mayGoAgain = count <= settings.retries
+            if mayGoAgain { for item in guilty { deaths[item] = count } }
             if var crash = error as? ProcessCrash {
                 crash.attempts = count
                 error = crash
+            } else if var lost = error as? WorkerLost {
+                lost.attempts = count
+                error = lost
             }
         }
-        if mayGoAgain { again(guilty, entry, &settled) } else { settled.failures.append((guilty, error)) }
+        if mayGoAgain {
+            let part = (guilty.count + Self.parts - 1) / Self.parts
+            for start in stride(from: guilty.lowerBound, to: guilty.upperBound, by: part) {
+                again(start..<min(start + part, guilty.upperBound), entry, &settled)
+            }
+        } else {
+            settled.failures.append((guilty, error))
+        }
         guard mayGoAgain || settings.goesOn else { return }
         again(rest.lowerBound..<guilty.lowerBound, entry, &settled)
         again(guilty.upperBound..<rest.upperBound, entry, &settled)
     }
+
+    /// Into how many chunks items go of which one may have ended a worker.
+    private static var parts: Int { 16 }
 
     private func again(_ range: Range<Int>, _ entry: Entry, _ settled: inout Settled<Item, Value>) {
         if !range.isEmpty { settled.again.append(entry.chunk.part(range)) }

@@ -62,6 +62,9 @@ extension PoolCore {
         guard !observers.isEmpty else { return }
         state.replaceable += 1
         let crash = state.scheduler.isDying(worker) ? nil : error as? ProcessCrash
+        if !state.scheduler.isDying(worker), let lost = error as? WorkerLost {
+            state.line.append(.event(.workerLost(observed(worker), lost)))
+        }
         state.line.append(.event(.workerEnded(observed(worker), crash: crash)))
     }
 

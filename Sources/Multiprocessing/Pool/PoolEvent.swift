@@ -15,6 +15,8 @@ public struct PoolEvent: Sendable {
         case workerStarted(Worker, isReplacement: Bool)
         /// A worker is up, and its initialiser has run.
         case workerReady(Worker)
+        /// A worker that came over a socket was lost; `workerEnded` follows.
+        case workerLost(Worker, WorkerLost)
         /// A worker is gone: with a crash, unless it left, or the pool had ended it.
         case workerEnded(Worker, crash: ProcessCrash?)
         /// The pool takes no more tasks, because its workers end without getting anything done.

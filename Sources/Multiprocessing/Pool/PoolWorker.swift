@@ -24,6 +24,8 @@ final class PoolWorker: Sendable {
         var baggage: [Int: [UInt8]] = [:]
         /// Those that are values, once a task has wanted them.
         var values: [Int: any Sendable] = [:]
+        /// How long the items of functions for many items take.
+        var paces: [Int: ChunkPace] = [:]
         var inbox: [Assignment] = []
         var running: (id: Int, task: Task<Void, Never>)?
         /// The task that has begun, and whether nobody wants it any more.
@@ -50,12 +52,15 @@ final class PoolWorker: Sendable {
     private let isDriven: Bool
     /// Where to note what is begun; nil if the pool could not look there: then it is sent a message.
     private let place: WorkerPlace?
+    /// Tells how many items of a task may begin; nil if the pool looks there, or does not mind.
+    private let claim: (@Sendable (_ task: Int, _ items: Int) -> Void)?
 
     /// - Parameter send: throws if the message cannot be sent; not if the pool is gone.
     init(
         executor: (any TaskExecutor)? = nil,
         isDriven: Bool = false,
         place: WorkerPlace? = nil,
+        claim: (@Sendable (_ task: Int, _ items: Int) -> Void)? = nil,
         send: @escaping @Sendable (PoolMessage) throws -> Void,
         sendSingly: @escaping @Sendable (Int, Int, UnsafeRawBufferPointer) throws -> Bool = { _, _, _ in false },
         leave: @escaping @Sendable () -> Void
@@ -63,6 +68,7 @@ final class PoolWorker: Sendable {
         self.executor = executor
         self.isDriven = isDriven
         self.place = place
+        self.claim = claim
         self.send = send
         self.sendSingly = sendSingly
         self.leave = leave
@@ -87,6 +93,7 @@ final class PoolWorker: Sendable {
                 state.jobs[message.number] = nil
                 state.baggage[message.number] = nil
                 state.values[message.number] = nil
+                state.paces[message.number] = nil
             }
         case .run:
             enqueue(
@@ -298,8 +305,18 @@ final class PoolWorker: Sendable {
         }
         let reporter =
             place?.reporter(of: id, loose, send: sendPart)
-            ?? ChunkReporter(word: nil, tag: 0, loose: loose, send: sendPart)
+            ?? ChunkReporter(word: nil, tag: 0, claims: claims(assignment), loose: loose, send: sendPart)
         return try await ChunkReporter.$current.withValue(reporter) { try await call(assignment.function, content) }
+    }
+
+    private func claims(_ assignment: Assignment) -> ChunkReporter.Claims? {
+        guard let claim else { return nil }
+        let pace = state.withLock { state in
+            let pace = state.paces[assignment.function] ?? ChunkPace()
+            if state.functions[assignment.function] != nil { state.paces[assignment.function] = pace }
+            return pace
+        }
+        return ChunkReporter.Claims(pace: pace) { [id = assignment.id] in claim(id, $0) }
     }
 
     private func call(_ content: TravellingBytes) async throws -> EncodedPieces {

@@ -73,8 +73,10 @@ extension PoolCore {
         state.withLock { $0.drain = task }
     }
 
-    private func giveUpDraining() {
+    /// The second time, because a second signal came when the time was over, the tasks are resolved already.
+    func giveUpDraining() {
         state.withLock { state in
+            guard state.undrained.isEmpty else { return }
             state.undrained = state.work.sorted { $0.key < $1.key }.map { $0.value.description() }
         }
         terminate()

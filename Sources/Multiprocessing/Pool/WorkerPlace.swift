@@ -8,6 +8,8 @@ enum ChunkPosition: Sendable, Equatable {
     case item(Int)
     /// At none: decoding arguments, or encoding results.
     case noItem
+    /// Somewhere before an item, counted within the chunk: neither that one nor any behind it has begun.
+    case before(Int)
 }
 
 /// What a worker process notes beside its connection's ring, in memory that it shares with its pool: which task it has begun, and

@@ -31,13 +31,14 @@ public final class PoolProgress: Sendable {
         /// How many have come back.
         public var done: Int { finished + failed }
         /// How many are not begun; nil if the total is not known.
-        public var waiting: Int? { total.map { max(0, $0 - done - underWay) } }
+        public var waiting: Int? { total.map { max(0, $0 - max(0, done + underWay)) } }
         /// From zero to one; nil if the total is not known.
-        public var fraction: Double? { total.map { $0 > 0 ? min(1, Double(done) / Double($0)) : 1 } }
-        /// The time that is left if the rate stays what it is; nil if nothing can be said.
+        public var fraction: Double? { total.map { $0 > 0 ? max(0, min(1, Double(done) / Double($0))) : 1 } }
+        /// The time that is left if the rate stays what it is; nil if nothing can be said, or that it will be over a century.
         public var timeLeft: Duration? {
             guard let total, rate > 0 else { return nil }
-            return .seconds(Double(max(0, total - done)) / rate)
+            let seconds = max(0, Double(total) - Double(done)) / rate
+            return seconds < Double(1 << 32) ? .seconds(seconds) : nil
         }
 
         public var description: String {
@@ -130,7 +131,10 @@ public final class PoolProgress: Sendable {
         change { state in
             state.calls += 1
             state.counts.isOver = false
-            if let total { state.counts.total = (state.counts.total ?? 0) + total }
+            guard let total else { return }
+            // Ranges without an end in sight are added up as well.
+            let (sum, isTooMuch) = (state.counts.total ?? 0).addingReportingOverflow(total)
+            state.counts.total = isTooMuch ? .max : sum
         }
     }
 

@@ -10,7 +10,8 @@ internal import Synchronization
 /// SIGTERM or a hang-up end the program. Elsewhere, and where `TERM` is `dumb`, it is a plain line every few seconds and one at the end.
 /// `NO_COLOR` is respected. What the program writes while there is a bar goes through ``print(_:)``, to appear above it.
 ///
-/// A thread of its own draws it, ten times a second at most.
+/// A thread of its own draws it, ten times a second at most. Where nobody takes what is written, a terminal that is stopped or a pipe that
+/// is not read, it is not drawn, and holds up nothing. A bar that is dropped is ended.
 public final class ProgressBar: Sendable {
     private struct State {
         /// What is in the terminal's line now.
@@ -53,7 +54,7 @@ public final class ProgressBar: Sendable {
         self.interval = isLive ? .milliseconds(100) : interval
     }
 
-    deinit { stop.set(()) }
+    deinit { end() }
 
     /// Shows the bar while `body` runs, and counts what ``PoolProgress/track(_:)-…`` counts. Suspends as long as `body` does.
     public func run<R>(_ body: () async throws -> R) async rethrows -> R {
@@ -85,21 +86,20 @@ public final class ProgressBar: Sendable {
     }
 
     /// Removes the bar, or writes the last line; when this returns nothing more will be written. Once.
+    ///
+    /// Blocks the thread for a second at most, if there is no room for what is written.
     public func end() {
         stop.set(())
         state.withLock { state in
             guard state.hasBegun, !state.isOver else { return }
             state.isOver = true
-            if isLive {
-                terminal.write(Self.erase)
-                terminal.endLine()
-            } else {
-                terminal.write(line.plain + "\n")
-            }
+            let text = isLive ? Self.erase : line.plain + "\n"
+            if terminal.isWritable(within: .seconds(1)) { terminal.write(text) }
+            if isLive { terminal.endLine() }
         }
     }
 
-    /// Writes a line above the bar, or where the bar would be.
+    /// Writes a line above the bar, or where the bar would be. Blocks the thread while there is no room.
     public func print(_ text: String) {
         state.withLock { state in
             guard isLive, let drawn = state.drawn, !state.isOver else { return terminal.write(text + "\n") }
@@ -113,7 +113,7 @@ public final class ProgressBar: Sendable {
 
     private func draw() {
         state.withLock { state in
-            guard !state.isOver else { return }
+            guard !state.isOver, terminal.isWritable(within: .zero) else { return }
             guard isLive else { return terminal.write(line.plain + "\n") }
             // One column stays free: a full line would move the cursor to the next one.
             let text = line.bar(columns: (terminal.columns ?? 80) - 1)

@@ -1,5 +1,3 @@
-public import Synchronization
-
 /// What calling a function for some of the items of a chunk came to: values, and the error of the item after them, if it threw.
 public struct ChunkResult<Value: Codable & Sendable>: Codable, Sendable {
     /// How many items of the chunk come before these values.
@@ -17,43 +15,6 @@ public struct ChunkResult<Value: Codable & Sendable>: Codable, Sendable {
     }
 }
 
-/// To whom a function that is called for many items tells how far it is. Set, as a task-local value, by whoever has it run.
-public struct ChunkReporter: Sendable {
-    /// The one for the chunk that this Swift task runs; nil if nobody wants to know.
-    @TaskLocal public static var current: ChunkReporter?
-
-    /// Where the place of each item in the chunk is noted, counted from one, when it begins; zero when something else does. Nil is
-    /// nowhere. The high half of what is noted is `tag`'s.
-    ///
-    /// A store for each item, and no call: it must be cheap.
-    fileprivate nonisolated(unsafe) let word: UnsafeMutablePointer<Atomic<UInt64>>?
-    fileprivate let tag: UInt64
-    /// Called with an encoded ``ChunkResult`` now and then, when a chunk takes long.
-    fileprivate let send: @Sendable (EncodedPieces) throws -> Void
-    /// Set if the chunk is a loose one.
-    fileprivate let loose: LooseChunk?
-
-    /// A reporter. The word has to stay where it is as long as the chunk runs.
-    public init(
-        word: UnsafeMutablePointer<Atomic<UInt64>>?,
-        tag: UInt64,
-        loose: LooseChunk? = nil,
-        send: @escaping @Sendable (EncodedPieces) throws -> Void
-    ) {
-        self.word = word
-        self.tag = tag
-        self.loose = loose
-        self.send = send
-    }
-
-    /// Notes an item, or that none has begun. Not ordered before what the item does elsewhere: a process that is killed has done
-    /// what it has stored, and nobody looks before.
-    @inline(__always)
-    fileprivate func note(_ number: Int) {
-        word?.pointee.store(tag | UInt64(UInt32(truncatingIfNeeded: number)), ordering: .releasing)
-    }
-}
-
 /// The values of a chunk as they come, and the reports on them.
 ///
 /// Every loop over the items of a chunk goes through one of these:
@@ -66,12 +27,17 @@ public struct ChunkReporter: Sendable {
 ///     return chunk.end()
 ///
 /// Values leave ahead of the chunk's end when it takes longer than ``interval``: what a process that dies later had done by
-/// then is not lost. Those of a ``LooseChunk`` leave at once.
+/// then is not lost. Those of a ``LooseChunk`` leave at once. Where items are claimed (``ChunkReporter/Claims``) they leave before each
+/// claim, so that what is claimed and has not come back is little: what takes about ``claimInterval``, or one item if that takes longer.
 public struct ChunkRun<Value: Codable & Sendable> {
     /// How long values stay here at most, give or take an item.
     static var interval: Duration { .milliseconds(50) }
 
-    private let reporter = ChunkReporter.current
+    /// For how long items are claimed at a time, by how long they have taken so far: short against what is lost when a process
+    /// is, long against what a message costs.
+    static var claimInterval: Duration { .milliseconds(10) }
+
+    private let reporter: ChunkReporter?
     private let small = SmallType(Value.self)
     /// What kept a value of a loose chunk from leaving.
     private var failure: (any Error)?
@@ -79,13 +45,24 @@ public struct ChunkRun<Value: Codable & Sendable> {
     private var sent = 0
     private var begun = 0
     /// The item before which to look at the clock, which costs as much as a short item: when items are short, not before each.
-    private var nextLook = 1
+    private var nextLook: Int
     private var stride = 1
     private var lastLook = ContinuousClock.now
-    private var lastSend = ContinuousClock.now
+    private var lastSend: ContinuousClock.Instant
+    /// How many items may begin without another claim.
+    private var claimed: Int
+    /// When the last claim was made, and before which item.
+    private var lastClaim: (time: ContinuousClock.Instant, item: Int)
 
     /// Begins a chunk.
-    public init() {}
+    public init() {
+        reporter = ChunkReporter.current
+        lastSend = lastLook
+        lastClaim = (lastLook, 0)
+        let claims = reporter?.claims != nil
+        claimed = claims ? 0 : .max
+        nextLook = claims ? 0 : 1
+    }
 
     /// Calls a function for each of some items: the loop above.
     ///
@@ -120,7 +97,7 @@ public struct ChunkRun<Value: Codable & Sendable> {
                 }
             }
             if values.isEmpty { values = block } else { values += block }
-            if thrown == nil, index < items.count { sendValues() }
+            if thrown == nil, index < items.count { report() }
         }
         return end(thrown)
     }
@@ -140,7 +117,7 @@ public struct ChunkRun<Value: Codable & Sendable> {
     /// To be called before each item; false if it is not to begin.
     @inline(__always)
     public mutating func begin() -> Bool {
-        if begun == nextLook, look() { sendValues() }
+        if begun == nextLook, look() { report() }
         if let loose = reporter?.loose, failure != nil || !loose.begin() { return false }
         begun += 1
         reporter?.note(begun)
@@ -170,24 +147,45 @@ public struct ChunkRun<Value: Codable & Sendable> {
         // The error may have code of its own: that is still the item's.
         let encoded = (error ?? failure).map(ErrorBox.encode)
         reporter?.note(0)
+        if begun > lastClaim.item {
+            reporter?.claims?.pace.note(items: begun - lastClaim.item, in: ContinuousClock.now - lastClaim.time)
+        }
         return ChunkResult(offset: sent, values: values, error: encoded)
     }
 
-    /// Looks at the clock; whether the values should leave that are here.
+    /// Looks at the clock; whether there is something to report before the next item begins.
     @inline(never)
     private mutating func look() -> Bool {
         guard let reporter, reporter.loose == nil else { return false }
         let now = ContinuousClock.now
-        stride = now - lastLook < .microseconds(100) ? min(stride * 2, 64) : 1
-        nextLook = begun + stride
+        stride = begun > 0 && now - lastLook < .microseconds(100) ? min(stride * 2, 64) : 1
         lastLook = now
-        guard now - lastSend >= Self.interval else { return false }
-        lastSend = now
-        return true
+        nextLook = min(begun + stride, claimed)
+        guard reporter.claims != nil else { return now - lastSend >= Self.interval }
+        // When nothing is left of the last claim, or it has taken long: then there are fewer.
+        return begun == claimed || now - lastClaim.time >= Self.claimInterval
     }
 
-    private mutating func sendValues() {
-        guard let reporter, !values.isEmpty else { return }
+    /// Has the values leave that are here, and claims the items that come next.
+    private mutating func report() {
+        guard let reporter else { return }
+        sendValues(reporter)
+        guard let claims = reporter.claims else { return }
+        var count = claims.pace.items(in: Self.claimInterval)
+        if begun > lastClaim.item {
+            claims.pace.note(items: begun - lastClaim.item, in: lastLook - lastClaim.time)
+            // Not too many more at once: the first ones need not be typical.
+            count = min(claims.pace.items(in: Self.claimInterval), 16 * (begun - lastClaim.item))
+        }
+        claimed = begun + count
+        lastClaim = (lastLook, begun)
+        nextLook = min(begun + stride, claimed)
+        claims.claim(claimed)
+    }
+
+    private mutating func sendValues(_ reporter: ChunkReporter) {
+        guard !values.isEmpty else { return }
+        lastSend = lastLook
         // Encoding them may go wrong, in whichever way, and that is not the fault of the item before.
         reporter.note(0)
         do {

@@ -73,11 +73,12 @@ struct ChunkLedgerTests {
             let values = (chunk.start + ahead)..<(chunk.start + max(ahead, place))
             let loss = PoolCore.Loss(error: Failure(), position: nil, isDeath: Bool.random(using: &random))
             let outcome: PoolCore.Outcome =
-                switch Int.random(in: 0..<6, using: &random) {
+                switch Int.random(in: 0..<7, using: &random) {
                 case 0, 1: .value(try Self.result(ahead, (chunk.start + ahead)..<(chunk.start + all)), 1)
                 case 2 where values.count + ahead < all: .value(try Self.result(ahead, values, fails: true), 1)
                 case 3: .lost(PoolCore.Loss(error: loss.error, position: .item(place), isDeath: loss.isDeath))
                 case 4: .lost(PoolCore.Loss(error: loss.error, position: .noItem, isDeath: loss.isDeath))
+                case 5: .lost(PoolCore.Loss(error: loss.error, position: .before(max(1, place)), isDeath: loss.isDeath))
                 default: .lost(loss)
                 }
             account.take(ledger.resolved(number, outcome))
@@ -102,10 +103,50 @@ struct ChunkLedgerTests {
         ledger.begin(1, Chunk(start: 10, items: Array(10..<20)))
         let loss = PoolCore.Outcome.lost(PoolCore.Loss(error: Failure(), position: nil, isDeath: true))
         let first = ledger.resolved(1, loss)
-        #expect(first.failures.isEmpty && first.again.map(\.range) == [10..<20])
+        // Where one of them may have done it they go apart.
+        #expect(first.failures.isEmpty && first.again.map(\.range) == (10..<20).map { $0..<$0 + 1 })
         ledger.begin(2, first.again[0])
         let second = ledger.resolved(2, loss)
-        #expect(second.again.isEmpty && second.failures.map(\.items) == [10..<20])
+        #expect(second.again.isEmpty && second.failures.map(\.items) == [10..<11])
+        var without = ChunkLedger<Int, Int>(try Self.settings(), pool: "Pool")
+        without.begin(1, Chunk(start: 10, items: Array(10..<20)))
+        #expect(without.resolved(1, loss).failures.map(\.items) == [10..<20])
+    }
+
+    @Test func whatMayHaveBegunIsLost() throws {
+        var ledger = ChunkLedger<Int, Int>(try Self.settings(), pool: "Pool")
+        func end(_ received: Int, before place: Int, chunk number: Int) throws -> Settled<Int, Int> {
+            ledger.begin(number, Chunk(start: 10, items: Array(10..<20)))
+            _ = ledger.arrived(number, .values(try Self.result(0, 10..<(10 + received))))
+            let loss = PoolCore.Loss(error: Failure(), position: .before(place), isDeath: true)
+            return ledger.resolved(number, .lost(loss))
+        }
+        var settled = try end(3, before: 6, chunk: 1)
+        #expect(settled.failures.map(\.items) == [13..<16] && settled.again.map(\.range) == [16..<20])
+        settled = try end(3, before: 3, chunk: 2)
+        #expect(settled.failures.isEmpty && settled.again.map(\.range) == [13..<20])
+        settled = try end(0, before: 1000, chunk: 3)
+        #expect(settled.failures.map(\.items) == [10..<20] && settled.again.isEmpty)
+    }
+
+    /// A result that no honest worker sends is an error of its items, and harms nobody.
+    @Test func resultsThatCannotBe() throws {
+        var ledger = ChunkLedger<Int, Int>(try Self.settings(), pool: "Pool")
+        let odd: [(Int, Range<Int>, Bool)] = [
+            (.min, 0..<1, false), (.max, 0..<1, false), (-1, 0..<1, false), (1, 0..<1, false), (0, 0..<4, false),
+            (0, 0..<3, true), (0, 0..<2, false),
+        ]
+        for (number, (offset, values, fails)) in odd.enumerated() {
+            ledger.begin(number, Chunk(start: 0, items: [0, 1, 2]))
+            let result = try Self.result(offset, values, fails: fails)
+            let early = ledger.arrived(number + 100, .values(result))
+            #expect(early.pieces.isEmpty)
+            var account = Account()
+            account.take(ledger.resolved(number, .value(result, 1)))
+            #expect(account.values.count + account.failures.count + account.open.reduce(0) { $0 + $1.items.count } == 3)
+            // What may be right is taken.
+            #expect(account.values.count == [0, 0, 0, 0, 0, 3, 2][number])
+        }
     }
 
     @Test func theOneThatDiedGoesAloneAndTheOthersTogether() throws {

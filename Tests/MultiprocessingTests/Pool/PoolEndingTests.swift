@@ -14,6 +14,16 @@ extension ProcessTests {
     /// Signals, and the end of the pool in the middle of everything.
     @Suite(.timeLimit(.minutes(2)))
     struct PoolEndingTests {
+        /// The time is over, and then a second signal comes: what was not done is told all the same.
+        @Test func whatWasNotDrainedIsNotForgotten() async throws {
+            let pool = try Pool(processes: 1)
+            let task = try pool.submit { () -> Int in sleepForever() }
+            for _ in 0..<2 { pool.core.giveUpDraining() }
+            #expect(pool.core.state.withLock { $0.undrained.count } == 1)
+            try await check(pool: .terminated) { try await task.value }
+            #expect(try await pool.join(timeout: .seconds(30)))
+        }
+
         @Test func aSignalDrainsThePool() async throws {
             let (ours, theirs) = try Connection.pair()
             let program = try ChildProcess(startMethod: .spawn) { () -> [String] in

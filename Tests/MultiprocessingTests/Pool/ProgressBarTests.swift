@@ -1,6 +1,8 @@
 import Glibc
-import Multiprocessing
+import Synchronization
 import Testing
+
+@testable import Multiprocessing
 
 extension ProcessTests {
     @Suite(.timeLimit(.minutes(2)))
@@ -64,6 +66,62 @@ extension ProcessTests {
             for code in ["\u{1B}[K", "\u{1B}[31m", "\u{1B}[0m"] { plain = plain.replacing(code, with: "") }
             let lines: [Substring] = plain.split(whereSeparator: \.isNewline)
             #expect(lines.allSatisfy { (line: Substring) -> Bool in line.count < 60 })
+        }
+
+        /// Nobody reads the pipe, and it is full: the work is not to wait for that.
+        @Test func aPipeThatNobodyReads() async throws {
+            var ends: [Int32] = [0, 0]
+            #expect(pipe(&ends) == 0)
+            defer { for end in ends { close(end) } }
+            let (source, file) = (ends[0], ends[1])
+            _ = fcntl(file, F_SETFL, O_NONBLOCK)
+            let full = [UInt8](repeating: 0, count: 4096)
+            while write(file, full, full.count) > 0 {}
+            _ = fcntl(file, F_SETFL, 0)
+            let isDone = Atomic(false)
+            async let work: Void = onThread {
+                let bar = ProgressBar("work", output: file, interval: .milliseconds(20))
+                bar.start()
+                pause(.milliseconds(100))
+                bar.end()
+                isDone.store(true, ordering: .relaxed)
+            }
+            let isFree = try await eventually(within: .seconds(10)) { isDone.load(ordering: .relaxed) }
+            #expect(isFree)
+            var buffer = [UInt8](repeating: 0, count: 1 << 20)
+            _ = read(source, &buffer, buffer.count)
+            try await work
+        }
+
+        @Test func aDescriptorThatIsClosedOrBroken() throws {
+            var ends: [Int32] = [0, 0]
+            #expect(pipe(&ends) == 0)
+            close(ends[0])
+            let broken = ProgressBar("work", output: ends[1], interval: .milliseconds(10))
+            broken.start()
+            pause(.milliseconds(50))
+            broken.end()
+            close(ends[1])
+            let closed = ProgressBar("work", output: 1 << 20, interval: .milliseconds(10))
+            closed.start()
+            closed.print("a line")
+            pause(.milliseconds(50))
+            closed.end()
+        }
+
+        @Test func numbersThatMakeNoSense() {
+            var counts = PoolProgress.Counts()
+            (counts.total, counts.rate) = (.max, 0.01)
+            #expect(counts.timeLeft == nil && counts.fraction == 0)
+            (counts.finished, counts.total) = (-5, 10)
+            #expect(counts.fraction == 0)
+            #expect(!ProgressLine(title: "", counts: counts).bar(columns: 80).isEmpty)
+            for columns in -1..<100 {
+                #expect(ProgressLine(title: "work", counts: counts).bar(columns: columns).count <= max(0, columns))
+            }
+            let progress = PoolProgress()
+            for _ in 0..<2 { progress.enter(total: .max) }
+            #expect(progress.counts.total == .max)
         }
 
         @Test func ctrlCErasesIt() throws {

@@ -33,6 +33,8 @@ struct FrameQueue {
                 piece += 1
             }
             if piece == pieces.count {
+                // A slice keeps what it has given up as long as its memory lives.
+                frames[frames.startIndex] = []
                 frames.removeFirst()
                 (piece, sent) = (0, 0)
             }

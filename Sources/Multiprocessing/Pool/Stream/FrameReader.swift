@@ -10,7 +10,10 @@ struct FrameReader {
     private var start = 0
     private var end = 0
     /// A frame whose content is on its way.
-    private var partial: (frame: StreamFrame, content: [UInt8], filled: Int)?
+    private var partial: (frame: StreamFrame, content: [UInt8], filled: Int, total: Int)?
+
+    /// How much of a large content may be read before more room is made for it.
+    private static let firstRoom = 1 << 20
 
     /// - Parameter limit: the most bytes of a frame.
     init(limit: Int) {
@@ -36,10 +39,11 @@ struct FrameReader {
     mutating func read<Failure: Error>(
         _ source: (UnsafeMutableRawBufferPointer) throws(Failure) -> Int
     ) throws(Failure) -> Int {
-        if case (let frame, var content, var filled)? = partial {
+        if case (let frame, var content, var filled, let total)? = partial {
             // Taken out, so that there is one reference and the bytes are not copied.
             partial = nil
-            defer { partial = (frame, content, filled) }
+            defer { partial = (frame, content, filled, total) }
+            if filled == content.count { Self.grow(&content, to: min(total, 2 * content.count)) }
             let count = try Self.fill(&content, from: filled, to: content.count, source)
             filled += count
             return count
@@ -48,6 +52,15 @@ struct FrameReader {
         end += count
         return count
     }
+
+    private static func grow(_ content: inout [UInt8], to count: Int) {
+        let old = content
+        content = [UInt8](repeating: 0, count: count)
+        content.withUnsafeMutableBytes { room in old.withUnsafeBytes { room.copyMemory(from: $0) } }
+    }
+
+    /// The bytes that are kept for what has come and what comes next.
+    var capacity: Int { buffer.count + (partial?.content.count ?? 0) }
 
     private static func fill<Failure: Error>(
         _ bytes: inout [UInt8],
@@ -71,8 +84,8 @@ struct FrameReader {
     ///
     /// - Throws: ``StreamFault`` for what is no frame, or too long a one, as soon as its header is there.
     mutating func next() throws(StreamFault) -> StreamFrame? {
-        if case (var frame, let content, let filled)? = partial {
-            guard filled == content.count else { return nil }
+        if case (var frame, let content, let filled, let total)? = partial {
+            guard filled == total else { return nil }
             partial = nil
             frame.content = [content]
             return frame
@@ -101,10 +114,11 @@ struct FrameReader {
             return nil
         }
         let here = end - contentStart
-        var content = [UInt8](repeating: 0, count: header.contentCount)
-        content.replaceSubrange(0..<here, with: buffer[contentStart..<end])
+        // More room is made as more comes: what is only announced costs nothing.
+        var content = Array(buffer[contentStart..<end])
+        Self.grow(&content, to: min(header.contentCount, Self.firstRoom))
         (start, end) = (0, 0)
-        partial = (frame, content, here)
+        partial = (frame, content, here, header.contentCount)
         return nil
     }
 

@@ -106,6 +106,8 @@ public enum PoolWorkerProgram {
                 }
                 try Task.checkCancellation()
             } catch {
+                // Abandoned: nothing more is sent, and what is on its way ends by itself.
+                try Task.checkCancellation()
                 session.leave()
                 _ = await Task.detached { try? await session.end.wait(timeout: .seconds(5)) }.value
                 try Task.checkCancellation()
@@ -165,6 +167,7 @@ public enum PoolWorkerProgram {
         let isLetGo = OneShot<Bool>()
         let isIdle = OneShot<Void>()
         let worker = PoolWorker(
+            claim: { session.claim($0, $1) },
             send: { message in try session.send(message) },
             leave: {
                 isLetGo.set(true)

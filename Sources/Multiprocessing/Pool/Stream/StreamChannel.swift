@@ -19,6 +19,8 @@ final class StreamChannel: Sendable {
         var isWatched = false
         /// Nothing is sent any more.
         var isClosed = false
+        /// This side has ended it: what the other one sent last may not have come.
+        var isCutOff = false
         /// To be closed when the outbox is empty.
         var isLast = false
         var hasSentSinceBeat = false
@@ -113,9 +115,16 @@ final class StreamChannel: Sendable {
 
     private func end(_ sending: inout Sending) {
         sending.isClosed = true
+        sending.isCutOff = true
         sending.outbox = FrameQueue()
         // The engine's thread finds end of file.
         socket.descriptor.endStream()
+    }
+
+    /// Blocks the thread until the socket has taken everything that was sent so far, or the channel has ended: as long as the other side
+    /// takes in nothing, which is not for longer than the silence limit.
+    func waitUntilSent() {
+        while sending.withLock({ !$0.outbox.isEmpty }) { ThisProcess.pause(.milliseconds(1)) }
     }
 
     /// Sends a sign of life, if nothing else was sent since the last.
@@ -140,8 +149,8 @@ final class StreamChannel: Sendable {
         case frames([StreamFrame])
         /// There may be more right now.
         case more([StreamFrame])
-        /// After these frames there will be no more.
-        case end([StreamFrame])
+        /// After these frames there will be no more. It is whole if the other side ended it: then nothing that it had sent is missing.
+        case end([StreamFrame], isWhole: Bool)
         case fault(StreamFault, after: [StreamFrame])
     }
 
@@ -158,9 +167,9 @@ final class StreamChannel: Sendable {
                         try socket.descriptor.receiveStream(into: buffer)
                     }
                 } catch {
-                    return error == .resourceTemporarilyUnavailable ? .frames(frames) : .end(frames)
+                    return error == .resourceTemporarilyUnavailable ? .frames(frames) : .end(frames, isWhole: false)
                 }
-                if count == 0 { return .end(frames) }
+                if count == 0 { return .end(frames, isWhole: !sending.withLock { $0.isCutOff }) }
                 receiving.lastHeard = .now
                 do throws(StreamFault) {
                     while let frame = try receiving.reader.next() {

@@ -18,6 +18,8 @@ struct StreamFrame: Equatable, Sendable {
         case farewell = 6
         /// Behind the welcome: the content is what the worker is to run.
         case job = 7
+        /// How many items of a task may have begun from now on; the head is the task (8) and the number (8).
+        case claim = 8
     }
 
     static let headerSize = 16

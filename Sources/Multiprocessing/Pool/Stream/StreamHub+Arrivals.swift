@@ -35,7 +35,7 @@ extension StreamHubState {
             nextToken += 1
             if strangers.count >= options.maximumStrangers {
                 // An honest worker says hello at once: whoever has been silent the longest is the least likely to be one.
-                dismiss(strangers.removeFirst().stranger.channel, "too many others came after it")
+                dismissFirst("too many others came after it")
             }
             let deadline = ContinuousClock.now + options.helloTimeout
             strangers.append((channel.token, Stranger(channel: channel, deadline: deadline)))
@@ -51,7 +51,7 @@ extension StreamHubState {
         let received = channel.receive(onlyFirst: true)
         let reason: String
         switch received {
-        case .frames(let frames), .more(let frames), .end(let frames):
+        case .frames(let frames), .more(let frames), .end(let frames, _):
             if let first = frames.first {
                 strangers.remove(at: index)
                 return meet(channel, first)
@@ -109,6 +109,7 @@ extension StreamHubState {
         places[number]!.worker = worker
         places[number]!.deadline = nil
         placeOfChannel[channel.token] = number
+        pulse.add(channel)
         channel.send(frame)
         channel.send(StreamFrame(kind: .job, content: body))
         seat.join(channel)
@@ -140,8 +141,15 @@ extension StreamHubState {
 
     mutating func dismissStrangers(_ now: ContinuousClock.Instant) {
         while let (_, stranger) = strangers.first, stranger.deadline <= now {
-            dismiss(strangers.removeFirst().stranger.channel, "it said no hello within \(options.helloTimeout)")
+            dismissFirst("it said no hello within \(options.helloTimeout)")
         }
+    }
+
+    /// What it has said is looked at first: this thread may be the one that is late.
+    private mutating func dismissFirst(_ reason: String) {
+        let token = strangers[0].token
+        listen(to: 0)
+        if strangers.first?.token == token { dismiss(strangers.removeFirst().stranger.channel, reason) }
     }
 
     mutating func dismissGuests(_ now: ContinuousClock.Instant) {

@@ -21,7 +21,8 @@ extension StreamHubState {
             // Somebody came in the meantime.
             return seat.send(PoolMessage(kind: .stop))
         }
-        guard !place.isVacated else { return }
+        // One that came and has gone is at its end by itself, which is to tell why.
+        guard !place.isVacated, place.worker == nil else { return }
         places[seat.number]!.isVacated = true
         seat.killChild()
         if place.hasProcess, place.processEnd == nil { awaitProcess(seat.number) } else { end(seat.number, nil) }
@@ -47,9 +48,9 @@ extension StreamHubState {
         case .more(let frames):
             take(frames, from: number)
             return true
-        case .end(let frames):
+        case .end(let frames, let isWhole):
             take(frames, from: number)
-            streamEnded(number, .connectionLost)
+            streamEnded(number, .connectionLost, isWhole: isWhole)
         case .fault(let fault, let frames):
             take(frames, from: number)
             streamEnded(number, .malformed, "\(fault)")
@@ -64,9 +65,14 @@ extension StreamHubState {
             switch frame.kind {
             case .beat: break
             case .farewell: places[number]!.saidFarewell = true
-            case .message:
+            case .message, .claim:
                 do throws(StreamFault) {
+                    guard frame.kind == .message else {
+                        try seat.note(claim: StreamMessages.claim(in: frame))
+                        continue
+                    }
                     let message = try StreamMessages.message(in: frame)
+                    try seat.note(message)
                     if message.kind == .ready { places[number]!.isUp = true }
                     seat.report(.message(message))
                 } catch {
@@ -95,12 +101,12 @@ extension StreamHubState {
         if deadline + Self.processPatience <= now { end(number, place.loss) }
     }
 
-    /// Sends a sign of life, and ends a worker of which there was none.
-    mutating func beat(_ number: Int) {
+    /// Ends a worker of which there was no sign of life.
+    mutating func checkLife(_ number: Int) {
         // What has come is looked at first: this thread may be the one that is late.
         hear(number)
         guard let channel = places[number]?.channel else { return }
-        channel.beat()
+        channel.sendMore()
         if channel.silence >= options.patience {
             streamEnded(number, .silent, "for \(options.silenceLimit)")
         } else if channel.stall >= options.patience {
@@ -119,13 +125,21 @@ extension StreamHubState {
     }
 
     /// The stream of a place's worker has ended, or is of no use any more.
-    private mutating func streamEnded(_ number: Int, _ reason: WorkerLost.Reason, _ detail: String? = nil) {
+    ///
+    /// - Parameter isWhole: whether everything came that the worker has sent.
+    private mutating func streamEnded(
+        _ number: Int,
+        _ reason: WorkerLost.Reason,
+        _ detail: String? = nil,
+        isWhole: Bool = false
+    ) {
         guard let place = places[number], let channel = place.channel else { return }
         let loss = place.saidFarewell && reason == .connectionLost ? nil : lost(place, reason, detail)
         places[number]!.loss = loss
         placeOfChannel[channel.token] = nil
         places[number]!.channel = nil
-        place.seat.leave()
+        pulse.remove(channel)
+        place.seat.leave(isWhole: isWhole)
         channel.close()
         guard place.hasProcess else { return end(number, loss) }
         if reason != .connectionLost { place.seat.killChild() }

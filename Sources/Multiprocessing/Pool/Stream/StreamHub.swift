@@ -31,9 +31,16 @@ final class StreamHub: Sendable {
         do throws(Errno) {
             engine = try StreamEngine()
             let state = make(engine)
-            try state.listen()
-            let box = Handover(state)
-            try Thread.detach(named: "mp-pool-stream") { [self] in run(box.take()) }
+            let pulse = state.pulse
+            do throws(Errno) {
+                try state.listen()
+                try pulse.start()
+                let box = Handover(state)
+                try Thread.detach(named: "mp-pool-stream") { [self] in run(box.take()) }
+            } catch {
+                pulse.end()
+                throw error
+            }
         } catch {
             throw StreamError(.outOfResources, "A pool's sockets cannot be served", errno: error)
         }

@@ -48,6 +48,8 @@ struct StreamHubState {
     /// The job that workers run, encoded.
     let body: [UInt8]
     let engine: StreamEngine
+    /// Sends signs of life, whatever this thread is at.
+    let pulse: StreamPulse
     /// Nil when it does not listen any more.
     var listener: SharedDescriptor?
 
@@ -79,6 +81,7 @@ struct StreamHubState {
         self.body = body
         self.listener = listener
         self.engine = engine
+        pulse = StreamPulse(every: options.beat)
     }
 
     func listen() throws(Errno) {
@@ -117,7 +120,7 @@ struct StreamHubState {
         for number in places.keys.sorted() { lookAfter(number, now) }
         if now >= nextBeat {
             nextBeat = now + options.beat
-            for number in places.keys.sorted() { beat(number) }
+            for number in places.keys.sorted() { checkLife(number) }
         }
         nextLook = nextBeat
         if isDeaf || !strangers.isEmpty || !guests.isEmpty || places.values.contains(where: \.isInTransition) {
@@ -128,6 +131,7 @@ struct StreamHubState {
     mutating func close() {
         for (_, stranger) in strangers { stranger.channel.close() }
         for guest in guests.values { refuse(guest.channel, StreamError(.noPlace, "The pool has ended")) }
+        pulse.end()
         for place in places.values {
             place.channel?.close()
             place.seat.killChild()

@@ -40,6 +40,26 @@ enum StreamMessages {
         return names.joined(separator: ", ")
     }
 
+    static func claim(_ items: Int, of task: Int) -> StreamFrame {
+        StreamFrame(
+            kind: .claim,
+            head: [task, items].flatMap { withUnsafeBytes(of: UInt64($0).littleEndian) { Array($0) } }
+        )
+    }
+
+    static func claim(in frame: StreamFrame) throws(StreamFault) -> (task: Int, items: Int) {
+        guard frame.head.count == 16, frame.content.isEmpty else {
+            throw .malformed("a claim of \(frame.byteCount) bytes")
+        }
+        let (task, items) = frame.head.withUnsafeBytes {
+            (
+                UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)),
+                UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            )
+        }
+        return (Int(clamping: task), Int(clamping: items))
+    }
+
     static func message(in frame: StreamFrame) throws(StreamFault) -> PoolMessage {
         do {
             var message = try BinaryDecoder().decode(PoolMessage.self, from: frame.head)

@@ -15,6 +15,7 @@ final class StreamSeat: WorkerLink {
         /// The worker, if it is a child of this process.
         var child: ChildProcess<Void>?
         var isKilled = false
+        var conduct = WorkerConduct()
         /// Functions that could not be sent, and why: their tasks are refused as well.
         var refusedFunctions: [Int: PoolError] = [:]
     }
@@ -51,7 +52,9 @@ final class StreamSeat: WorkerLink {
         do {
             if message.kind == .run, let error = state.withLock({ $0.refusedFunctions[message.number] }) { throw error }
             if message.kind == .forget { state.withLock { $0.refusedFunctions[message.number] = nil } }
-            channel.send(try StreamMessages.frame(of: message, limit: limit))
+            let frame = try StreamMessages.frame(of: message, limit: limit)
+            if message.kind == .run { state.withLock { $0.conduct.noteSent(message.task) } }
+            channel.send(frame)
         } catch {
             refuse(message, error as? PoolError ?? PoolError(.cannotTravel, "The task cannot be sent: \(error)"))
         }
@@ -81,6 +84,8 @@ final class StreamSeat: WorkerLink {
 
     var isAwaited: Bool { state.withLock { $0.channel == nil } }
 
+    func position(in task: Int) -> ChunkPosition? { state.withLock { $0.conduct.position(in: task) } }
+
     // MARK: For the hub
 
     /// Somebody came.
@@ -102,8 +107,31 @@ final class StreamSeat: WorkerLink {
         if isKilled { try? child.kill() }
     }
 
+    /// The worker has said something.
+    func note(_ message: PoolMessage) throws(StreamFault) {
+        try conduct { (conduct) throws(StreamFault) in try conduct.note(message) }
+    }
+
+    func note(claim: (task: Int, items: Int)) throws(StreamFault) {
+        try conduct { (conduct) throws(StreamFault) in try conduct.note(claim: claim.items, of: claim.task) }
+    }
+
+    private func conduct(_ body: (inout WorkerConduct) throws(StreamFault) -> Void) throws(StreamFault) {
+        let result: Result<Void, StreamFault> = state.withLock { state in
+            do throws(StreamFault) { return .success(try body(&state.conduct)) } catch { return .failure(error) }
+        }
+        try result.get()
+    }
+
     /// The stream has ended; its descriptor is not to be kept.
-    func leave() { state.withLock { $0.channel = nil } }
+    ///
+    /// - Parameter isWhole: whether everything came that the worker has sent: else nobody knows how far it is.
+    func leave(isWhole: Bool) {
+        state.withLock { state in
+            state.channel = nil
+            if !isWhole { state.conduct.loseTrack() }
+        }
+    }
 
     /// Ends the process, if it is one of this machine, now or when it has started.
     func killChild() {

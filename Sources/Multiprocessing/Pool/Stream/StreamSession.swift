@@ -22,6 +22,9 @@ final class StreamSession: Sendable {
         /// What came before there was somebody to take it.
         var early: [PoolMessage] = []
         var isLeaving = false
+        var isAbandoned = false
+        /// From the moment on when it is there, whoever is at its other end.
+        var opened: StreamChannel?
         /// Nothing is delivered any more.
         var isOver = false
     }
@@ -63,6 +66,11 @@ final class StreamSession: Sendable {
         do throws(StreamError) {
             let channel = try open(try connect())
             defer { channel.close() }
+            let isAbandoned = state.withLock { state in
+                state.opened = channel
+                return state.isAbandoned
+            }
+            if isAbandoned { channel.end() }
             let frame: StreamFrame
             do {
                 frame = try StreamHello.frame(of: .current(place: place), token)
@@ -74,11 +82,11 @@ final class StreamSession: Sendable {
             end.set(hear(channel))
         } catch {
             job.set(.failure(error))
-            end.set(.lost(error))
+            end.set(state.withLock { $0.isLeaving } ? .left : .lost(error))
         }
         // Who receives has this session in turn.
         state.withLock { state in
-            (state.isOver, state.receiver, state.early) = (true, nil, [])
+            (state.isOver, state.receiver, state.early, state.opened) = (true, nil, [], nil)
         }
         // Whatever it is about, an initialiser or a task: without a pool it has to end.
         if case .lost = end.value, isDone.wait(timeout: Self.grace) == nil { ThisProcess.exitNow(Self.lostCode) }
@@ -166,7 +174,7 @@ final class StreamSession: Sendable {
     ) throws(StreamError) -> (frames: [StreamFrame], isOver: Bool) {
         switch received {
         case .frames(let frames), .more(let frames): return (frames, false)
-        case .end(let frames): return (frames, true)
+        case .end(let frames, _): return (frames, true)
         case .fault(let fault, _): throw StreamError(.malformed, "The pool sent \(fault)")
         }
     }
@@ -182,7 +190,7 @@ final class StreamSession: Sendable {
                 } catch {
                     throw StreamError(.malformed, "The pool sent \(error)")
                 }
-            case .hello, .welcome, .refusal, .farewell:
+            case .hello, .welcome, .refusal, .farewell, .claim:
                 throw StreamError(.malformed, "The pool sent a \(frame.kind) in the middle")
             }
         }
@@ -220,6 +228,14 @@ final class StreamSession: Sendable {
         channel.send(try StreamMessages.frame(of: message, limit: terms.maximumMessage))
     }
 
+    /// Tells how many items of a task may have begun from now on. Blocks the thread until that is on its way: if it did not get there,
+    /// the pool would take items for not begun that have.
+    func claim(_ task: Int, _ items: Int) {
+        guard let channel = channel.value else { return }
+        channel.send(StreamMessages.claim(items, of: task))
+        channel.waitUntilSent()
+    }
+
     /// Says farewell, and ends when everything was sent.
     func leave() {
         state.withLock { $0.isLeaving = true }
@@ -227,10 +243,13 @@ final class StreamSession: Sendable {
         channel.value?.finish(after: StreamFrame(kind: .farewell))
     }
 
-    /// Ends at once.
+    /// Ends at once; while it connects, as soon as it has.
     func abandon() {
-        state.withLock { $0.isLeaving = true }
+        let opened = state.withLock { state in
+            (state.isLeaving, state.isAbandoned) = (true, true)
+            return state.opened
+        }
         job.set(.failure(StreamError(.poolLost, "The worker does not want to serve any more")))
-        channel.value?.end()
+        opened?.end()
     }
 }

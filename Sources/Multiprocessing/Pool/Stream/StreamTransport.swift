@@ -29,6 +29,13 @@ final class StreamTransport: WorkerTransport {
     init(_ options: StreamWorkers, places: Int, local: ProcessTransport) throws {
         try options.validate(places: places)
         let body = try PoolWorkerProgram.body(local.setup, local.settings, local.fileID, local.line)
+        guard StreamFrame(kind: .job, content: body).byteCount <= options.maximumMessage else {
+            throw PoolError(
+                .cannotTravel,
+                "The initialiser and what it captures, \(body.count) bytes, are longer than the \(options.maximumMessage) that "
+                    + "maximumMessage allows"
+            )
+        }
         let token = try WorkerToken.random()
         let (listener, address) = try Self.listen(options)
         self.options = options

@@ -36,8 +36,8 @@ public struct StreamWorkers: Sendable {
 
     /// After how long without a sign of life each side takes the other for gone; at least 0.1 seconds.
     ///
-    /// Both send one at least four times in that time, from a thread that does nothing else, so a task that keeps its processor busy is
-    /// no silence. A machine that was switched off, or unplugged, is noticed within this time; a process that ended, at once.
+    /// Both send something at least twice in that time, from a thread that does nothing else, so a task that keeps its processor busy is
+    /// no silence, nor is an observer that takes its time. A machine that was switched off, or unplugged, is noticed within this time; a process that ended, at once.
     public var silenceLimit: Duration = .seconds(10)
     /// The largest message in bytes: a task with its arguments, or a result. A larger one is that task's error (`cannotTravel`).
     public var maximumMessage = 1 << 30
@@ -82,6 +82,12 @@ extension StreamWorkers {
         }
         try require(silenceLimit >= .milliseconds(100), "A silence limit of \(silenceLimit) is too short")
         try require(silenceLimit <= .seconds(86400), "A silence limit of \(silenceLimit) is too long")
+        for address in [address, address.with(host: advertisedHost)] {
+            try require(
+                WorkerAddress("\(address)") == address && !"\(address)".contains(where: \.isNewline),
+                "'\(address)' is no address that could be told to a worker"
+            )
+        }
         try require(helloTimeout > .zero, "A worker cannot say hello within \(helloTimeout)")
         try require(launchTimeout > .zero, "A worker cannot come within \(launchTimeout)")
         try require((1...65536).contains(maximumStrangers), "\(maximumStrangers) strangers are not possible")

@@ -28,16 +28,23 @@ public struct WorkerInvitation: Hashable, Sendable, Codable, CustomStringConvert
 
     /// Reads what ``text`` gives; white space around it does not matter. Nil if it is anything else.
     public init?(_ text: String) {
-        let words = text.split(whereSeparator: \.isWhitespace)
-        guard (2...3).contains(words.count), let address = WorkerAddress(String(words[0])),
-            let token = WorkerToken(String(words[1]))
-        else { return nil }
-        if words.count == 3 {
-            guard let place = Int(words[2]), place >= 0 else { return nil }
-            self.init(address: address, token: token, place: place)
-        } else {
-            self.init(address: address, token: token)
+        // From the end, because a path may have spaces in it.
+        var rest = text[...]
+        while rest.last?.isWhitespace == true { rest.removeLast() }
+        rest = rest.drop(while: \.isWhitespace)
+        func lastWord() -> Substring? {
+            guard let space = rest.lastIndex(of: " ") else { return nil }
+            defer { rest = rest[..<space] }
+            return rest[rest.index(after: space)...]
         }
+        guard var word = lastWord() else { return nil }
+        var place: Int?
+        if WorkerToken(String(word)) == nil {
+            guard let number = Int(word), number >= 0, let next = lastWord() else { return nil }
+            (place, word) = (number, next)
+        }
+        guard let token = WorkerToken(String(word)), let address = WorkerAddress(String(rest)) else { return nil }
+        self.init(address: address, token: token, place: place)
     }
 
     public var description: String { "an invitation to \(address)" }

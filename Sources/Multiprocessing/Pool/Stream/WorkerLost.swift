@@ -2,7 +2,7 @@
 ///
 /// For the task that it was running: what ``ProcessCrash`` is for a worker whose process the pool can see. A pool cannot know whether
 /// the worker died, its machine did, or the way between them broke; the task may have run to its end, or still run for a moment.
-public struct WorkerLost: Error, Sendable, Hashable, Codable, CustomStringConvertible {
+public struct WorkerLost: IndexedError, Sendable, Hashable, Codable, CustomStringConvertible {
     /// How it was noticed; more may be added.
     public struct Reason: Hashable, Sendable, Codable, CustomStringConvertible {
         private enum Kind: String, Hashable, Codable {
@@ -16,7 +16,7 @@ public struct WorkerLost: Error, Sendable, Hashable, Codable, CustomStringConver
         public static let silent = Reason(kind: .silent)
         /// It took in nothing of what it was sent for ``StreamWorkers/silenceLimit``.
         public static let stalled = Reason(kind: .stalled)
-        /// It sent what is no message, or one that is too long.
+        /// It sent what is no message, one that is too long, or one that it cannot have to send.
         public static let malformed = Reason(kind: .malformed)
         /// It was started, and did not come.
         public static let neverCame = Reason(kind: .neverCame)
@@ -46,7 +46,9 @@ public struct WorkerLost: Error, Sendable, Hashable, Codable, CustomStringConver
     public var detail: String?
     /// What it was doing; nil if it ran no task.
     public var task: String?
-    /// How many workers were lost to the task, this one among them.
+    /// The index of the item of a map that it was at, counted from zero over the whole input; nil where that is not one alone.
+    public var item: Int?
+    /// How many workers were lost to the task, or the item, this one among them.
     public var attempts = 1
 
     init(_ reason: Reason, worker name: String, detail: String? = nil) {
@@ -59,6 +61,7 @@ public struct WorkerLost: Error, Sendable, Hashable, Codable, CustomStringConver
         var text = "\(workerName) was lost: \(reason)"
         if let detail { text += " (\(detail))" }
         if let task { text += " in \(task)" }
+        if let item { text += ", at item \(item)" }
         if let host, let processIdentifier { text += " [pid \(processIdentifier) on \(host), at \(peer ?? "?")]" }
         return text
     }

@@ -119,6 +119,39 @@ struct FrameTests {
         #expect(isMalformed(fault(header, limit: 1 << 40)))
     }
 
+    /// A gigabyte that is announced and does not come costs nothing.
+    @Test func whatIsAnnouncedTakesNoRoom() throws {
+        var header = StreamFrame(kind: .message).front
+        header.replaceSubrange(8..<16, with: withUnsafeBytes(of: UInt64(1 << 30).littleEndian) { Array($0) })
+        var reader = FrameReader(limit: 2 << 30)
+        _ = reader.read { room in
+            room.copyBytes(from: header)
+            return header.count
+        }
+        #expect(try reader.next() == nil)
+        #expect(reader.capacity < 2 << 20)
+        // And grows with what comes.
+        for _ in 0..<100 {
+            _ = reader.read { $0.count }
+            if reader.capacity > 16 << 20 { break }
+            #expect(try reader.next() == nil)
+        }
+        #expect(reader.capacity > 16 << 20 && reader.capacity < 64 << 20)
+    }
+
+    /// Arguments of a gigabyte are not kept for as long as the connection lives.
+    @Test func whatWasSentIsLetGoOf() {
+        var content = [UInt8](repeating: 1, count: 1 << 20)
+        var queue = FrameQueue()
+        queue.append(StreamFrame(kind: .message, content: content))
+        for _ in 0..<2 { queue.append(StreamFrame(kind: .beat)) }
+        _ = queue.send(atMost: 1 << 20) { first, second in first.count + second.count }
+        #expect(!queue.isEmpty)
+        let before = content.withUnsafeBytes { $0.baseAddress }
+        content[0] = 2
+        #expect(content.withUnsafeBytes { $0.baseAddress } == before, "it was copied: somebody else has it")
+    }
+
     @Test(arguments: 0..<50) func noise(seed: UInt64) {
         var random = Seeded(state: seed)
         let bytes = (0..<4096).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -144,6 +177,8 @@ struct FrameTests {
         for invitation in [
             WorkerInvitation(address: .tcp(port: 5), token: token),
             WorkerInvitation(address: .unix("/tmp/x"), token: token, place: 7),
+            WorkerInvitation(address: .unix("/tmp/a path  with spaces "), token: token),
+            WorkerInvitation(address: .unix("/tmp/12 34"), token: token, place: 56),
         ] {
             #expect(WorkerInvitation(invitation.text + "\n") == invitation)
             var dumped = ""

@@ -1,4 +1,6 @@
+import Dispatch
 import Glibc
+import MultiprocessingWire
 import Synchronization
 import Testing
 
@@ -192,6 +194,79 @@ extension ProcessTests {
                 worker.send(try StreamMessages.frame(of: value, limit: 1 << 30).front)
             }
             #expect(tooLong.reason == .malformed && tooLong.detail?.contains("1048576") == true)
+        }
+
+        /// Messages that are well formed, and that this worker cannot have to send. Whose tasks they name is not harmed.
+        @Test func whatAWorkerCannotHaveToSay() async throws {
+            let mischief: [@Sendable (RawWorker, Int) throws -> Void] = [
+                { worker, _ in try worker.send(PoolMessage(kind: .ready)) },
+                { worker, task in try worker.send(PoolMessage(kind: .began, task: task)) },
+                { worker, task in try worker.send(PoolMessage(kind: .recalled, task: task)) },
+                { worker, task in try worker.send(PoolMessage(kind: .run, task: task)) },
+                { worker, task in worker.send(StreamMessages.claim(0, of: task)) },
+                { worker, task in worker.send(StreamMessages.claim(1, of: task + 1)) },
+                { worker, task in worker.send(StreamFrame(kind: .claim, head: [1])) },
+            ]
+            for (number, mischief) in mischief.enumerated() {
+                let error = try await loss { try mischief($0, $1) }
+                #expect(error.reason == .malformed, "\(number): \(error)")
+            }
+            let (pool, _) = try pool(2)
+            let honest = try RawWorker(takenInBy: pool)
+            try honest.send(PoolMessage(kind: .ready))
+            let task = try pool.submit { 5 }
+            let number = try await onThread { try honest.beginTask() }
+            let value = TravellingBytes(try Job.encodeResult(666))
+            for kind in [PoolMessage.Kind.value, .failure, .partialResult] {
+                let other = try RawWorker(takenInBy: pool)
+                try other.send(PoolMessage(kind: .ready))
+                try other.send(PoolMessage(kind: kind, task: number, content: value))
+                #expect(try await onThread { try other.nextMessage() } == nil, "\(kind)")
+            }
+            #expect(!task.isReady)
+            let right = TravellingBytes(try Job.encodeResult(5))
+            try honest.send(PoolMessage(kind: .value, task: number, content: right))
+            #expect(try await task.value == 5)
+            // A second answer is one too many.
+            try honest.send(PoolMessage(kind: .value, task: number, content: right))
+            #expect(try await onThread { try honest.nextMessage() } == nil)
+            try await end(pool)
+        }
+
+        /// A pool whose thread is held up by a function of its user's, for longer than anybody may be silent.
+        @Test func aPoolThatIsBusyIsNotGone() async throws {
+            var stream = StreamWorkers()
+            stream.launcher = .none
+            stream.silenceLimit = .milliseconds(600)
+            stream.maximumStrangers = 4
+            stream.helloTimeout = .milliseconds(500)
+            let gate = DispatchSemaphore(value: 0)
+            let isHeldUp = Atomic(false)
+            stream.onRefusal = { error in
+                if error.code == .stranger, !isHeldUp.exchange(true, ordering: .relaxed) { gate.wait() }
+            }
+            var options = PoolOptions()
+            options.backend = .stream(stream)
+            let pool = try Pool(processes: 2, options: options)
+            let invitation = try #require(pool.invitation)
+            let worker = try ChildProcess(arguments: invitation) { try PoolWorkerProgram.serve($0) }
+            try worker.start()
+            #expect(try await pool.apply { getpid() } == worker.processIdentifier)
+            let garbage = try RawWorker(pool)
+            garbage.send(Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+            #expect(try await eventually { isHeldUp.load(ordering: .relaxed) })
+            // One that says hello in time, and a crowd behind it that does not.
+            let late = try RawWorker(pool)
+            late.send(try StreamHello.frame(of: .current(place: nil), invitation.token))
+            let crowd = try (0..<8).map { _ in try RawWorker(pool) }
+            pause(.milliseconds(1500))
+            #expect(worker.isAlive)
+            gate.signal()
+            #expect(try await onThread { late.next()?.kind } == .welcome)
+            #expect(try await pool.apply { getpid() } == worker.processIdentifier)
+            withExtendedLifetime(crowd) {}
+            try await end(pool)
+            try await worker.join()
         }
 
         @Test func silence() async throws {

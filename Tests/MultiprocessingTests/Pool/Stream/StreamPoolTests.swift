@@ -8,6 +8,17 @@ import Testing
 
 private struct Refused: Error, Codable, Equatable {}
 
+/// Of this process; other sockets it needs to stay alive.
+private func endNetworkConnections() {
+    for file in Int32(3)..<256 {
+        var address = sockaddr()
+        var size = socklen_t(MemoryLayout<sockaddr>.size)
+        if getpeername(file, &address, &size) == 0, address.sa_family == sa_family_t(AF_INET) {
+            shutdown(file, Int32(SHUT_RDWR))
+        }
+    }
+}
+
 extension ProcessTests {
     /// Pools whose workers come over sockets. What all pools have in common is in the other suites, over `Backend.stream`.
     @Suite(.timeLimit(.minutes(3)))
@@ -116,6 +127,34 @@ extension ProcessTests {
             }
         }
 
+        @Test func anInitializerThatIsTooLong() async throws {
+            let options = self.options { $0.maximumMessage = 1 << 20 }
+            let large = [UInt8](repeating: 1, count: 2 << 20)
+            try await check(pool: .cannotTravel) { try Pool(processes: 1, options: options) { _ = large.count } }
+        }
+
+        /// The pool lets go of a worker that has ended its stream, and of which it waits for the end.
+        @Test func theReasonStaysWhereTheWorkerIsNotWantedAnyMore() async throws {
+            let pool = try Pool(processes: 2, options: options())
+            let tasks = try (0..<2).map { _ in
+                try pool.submit { () -> Int in
+                    pause(.milliseconds(200))
+                    endNetworkConnections()
+                    pause(.milliseconds(700))
+                    _exit(7)
+                }
+            }
+            #expect(try await eventually(within: .seconds(20)) { tasks.allSatisfy { $0.state == .running } })
+            pause(.milliseconds(400))
+            try pool.resize(to: 1)
+            for task in tasks {
+                let error = await #expect(throws: (any Error).self) { try await task.value }
+                #expect(!(error is PoolError), "\(String(describing: error))")
+            }
+            pool.terminate()
+            #expect(try await pool.join(timeout: .seconds(30)))
+        }
+
         @Test func anInitializerThatFails() async throws {
             let pool = try Pool(processes: 2, options: options()) { throw Refused() }
             let error = await #expect(throws: PoolError.self) { try await pool.apply { 1 } }
@@ -132,6 +171,8 @@ extension ProcessTests {
             #expect(code { $0.address = .tcp(host: "no.such.host.invalid") } == .invalidArgument)
             #expect(code { $0.address = .unix("/no/such/directory/pool") } == .invalidArgument)
             #expect(code { $0.silenceLimit = .zero } == .invalidArgument)
+            #expect(code { $0.advertisedHost = "not a host" } == .invalidArgument)
+            #expect(code { $0.address = .unix("/tmp/two\nlines") } == .invalidArgument)
             #expect(code { $0.maximumMessage = 0 } == .invalidArgument)
             #expect(code { $0.launchedWorkers = 3 } == .invalidArgument)
             let pool = try Pool(processes: 1, options: options())
@@ -404,6 +445,39 @@ extension ProcessTests {
             await #expect(throws: CancellationError.self) { try await serving.value }
             pool.terminate()
             #expect(try await pool.join(timeout: .seconds(30)))
+        }
+
+        /// Somebody takes the connection, and never says a word.
+        @Test func servingCanBeCancelledBeforeItHasBegun() async throws {
+            let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(listener) }
+            var address = sockaddr_in()
+            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+            withUnsafeMutablePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    _ = bind(listener, $0, size)
+                    _ = listen(listener, 1)
+                    _ = getsockname(listener, $0, &size)
+                }
+            }
+            let port = UInt16(bigEndian: address.sin_port)
+            let invitation = WorkerInvitation(address: .tcp(port: port), token: try .random())
+            let serving = Task { try await PoolWorkerProgram.serve(invitation) }
+            let taken = try await onThread { accept(listener, nil, nil) }
+            defer { close(taken) }
+            let begin = ContinuousClock.now
+            serving.cancel()
+            await #expect(throws: CancellationError.self) { try await serving.value }
+            // It does not wait for whom it has no use for, and the other side learns of it.
+            #expect(ContinuousClock.now - begin < .seconds(3))
+            let isOver = try await onThread { () -> Bool in
+                var buffer = [UInt8](repeating: 0, count: 4096)
+                while isReadable(taken, within: 5000) { if recv(taken, &buffer, 4096, 0) <= 0 { return true } }
+                return false
+            }
+            #expect(isOver)
         }
 
         @Test(arguments: [false, true]) func servingLeavesNothing(isCancelled: Bool) async throws {
