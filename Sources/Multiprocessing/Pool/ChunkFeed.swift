@@ -151,6 +151,7 @@ where Items.Element: Codable & Sendable {
         }
 
         func end() {
+                work.memoryLimit = settings.memoryLimit
             let tasks = state.withLock { state in
                 state.isOver = true
                 defer { state.underWay = [:] }

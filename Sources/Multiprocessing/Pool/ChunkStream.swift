@@ -85,6 +85,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         ledger.begin(number, chunk)
     }
 
+        work.memoryLimit = settings.memoryLimit
     // MARK: The results
 
     private func settle(_ arrived: [Arrival]) -> [Settled<Item, Value>] {

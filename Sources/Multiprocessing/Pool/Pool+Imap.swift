@@ -18,6 +18,8 @@ extension Pool {
     ///     less than a quarter of a millisecond, up to 65 for each worker.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
     ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
+    ///   - memoryLimit: the resident memory, in bytes, that the worker may have while it runs an item; one that has more is ended. Nil is
+    ///     ``PoolOptions/memoryPerTask``.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
     public func imap<Items: Sequence & Sendable, Value: Codable & Sendable>(
         _ items: Items,
@@ -26,11 +28,22 @@ extension Pool {
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
         retries: Int = 0,
+        memoryLimit: Int? = nil,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            memoryLimit,
+            retries,
+            fileID,
+            line,
+            call: "imap",
+            goesOn: true
+        )
         let function = try ChunkFunction.make(transform, settings)
         return PoolResults(
             pool: self,
@@ -50,11 +63,22 @@ extension Pool {
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
         retries: Int = 0,
+        memoryLimit: Int? = nil,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            memoryLimit,
+            retries,
+            fileID,
+            line,
+            call: "imap",
+            goesOn: true
+        )
         let function = try ChunkFunction.make(transform, settings)
         return PoolResults(
             pool: self,
@@ -67,7 +91,7 @@ extension Pool {
     }
 }
 
-/// The values of an ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:retries:fileID:line:_:)``; each iteration runs the function anew.
+/// The values of an ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:memoryLimit:retries:fileID:line:_:)``; each iteration runs the function anew.
 public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable {
     public typealias Element = Value
 

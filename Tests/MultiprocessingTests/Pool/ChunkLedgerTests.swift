@@ -9,7 +9,7 @@ struct ChunkLedgerTests {
     private struct Failure: Error, Codable, Equatable {}
 
     private static func settings(retries: Int = 0, goesOn: Bool = true) throws -> MapSettings {
-        try MapSettings(nil, nil, nil, retries, "Here.swift", 1, goesOn: goesOn)
+        try MapSettings(nil, nil, nil, nil, retries, "Here.swift", 1, goesOn: goesOn)
     }
 
     private static func result(_ offset: Int, _ values: Range<Int>, fails: Bool = false) throws -> TravellingBytes {
