@@ -113,6 +113,7 @@ public class Pool: @unchecked Sendable {
     }
 
     deinit {
+        core.liveUntilEnd()
         guard core.isOpen else { return }
         let lost = core.unresolvedCount
         core.terminate()
