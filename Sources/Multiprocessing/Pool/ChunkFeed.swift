@@ -21,6 +21,10 @@ where Items.Element: Codable & Sendable {
     private let reader: Task<Void, Never>
     private var ledger: ChunkLedger<Items.Element, Value>
     private let progress: PoolProgress?
+    private var window: ChunkWindow
+    /// How many chunks have come back, less those that were made of them anew; and how many could be read in all so far.
+    private var returned = 0
+    private var granted: Int
     private var inputEnded = false
     private var inputError: (any Error)?
 
@@ -29,8 +33,11 @@ where Items.Element: Codable & Sendable {
         progress?.enter(total: nil)
         let line = Line(pool, settings, function)
         self.line = line
+        window = ChunkWindow(settings, 2 * pool.processCount + 2)
+        granted = settings.lookAhead ?? window.usual
         ledger = ChunkLedger(settings, pool: pool.options.name)
         reader = Task { await line.read(items) }
+        line.permits.put(granted)
     }
 
     deinit {
@@ -42,7 +49,9 @@ where Items.Element: Codable & Sendable {
     /// What has come back since, perhaps nothing yet; nil when everything has. Suspends.
     ///
     /// - Throws: the input's error, when everything before it has come back; `CancellationError`.
-    func next() async throws -> [Settled<Items.Element, Value>]? {
+    func next(after taken: Int?) async throws -> [Settled<Items.Element, Value>]? {
+        if let taken { window.take(taken) }
+        grant(isOrdered: taken != nil)
         if inputEnded, ledger.isEmpty {
             if let inputError { throw inputError }
             return nil
@@ -52,6 +61,7 @@ where Items.Element: Codable & Sendable {
             switch arrival {
             case .begun(let number, let chunk):
                 ledger.begin(number, chunk)
+                if taken != nil { window.add(end: chunk.range.upperBound) }
                 progress?.submitted(chunk.items.count)
             case .values(let number, let content): found.append(ledger.arrived(number, content))
             case .resolved(let number, let outcome):
@@ -60,13 +70,23 @@ where Items.Element: Codable & Sendable {
                     // It is this side's from the beginning: nothing else says that more is to come.
                     ledger.begin(try line.submit(chunk, announces: false), chunk)
                 }
-                line.note(resolved: number, begunAgain: settled.again.count)
+                line.note(resolved: number)
+                returned += 1 - settled.again.count
                 found.append(settled)
             case .end(let error): (inputEnded, inputError) = (true, error)
             }
         }
+        grant(isOrdered: taken != nil)
         progress?.settled(found)
         return found
+    }
+
+    /// Lets as many more chunks be read as there are fewer under way, and ahead of whoever takes the results.
+    private func grant(isOrdered: Bool) {
+        var limit = returned + window.mostUnderWay
+        if isOrdered { limit = min(limit, window.passed + window.most) }
+        if limit != granted { line.permits.put(limit - granted) }
+        granted = limit
     }
 
     /// What the reader and the taker share.
@@ -84,13 +104,12 @@ where Items.Element: Codable & Sendable {
         private let state = Mutex(State())
         let arrivals = Mailbox<Arrival>()
         /// How many more chunks may be read, or how many too many are under way.
-        private let permits = Mailbox<Int>()
+        let permits = Mailbox<Int>()
 
         init(_ pool: Pool, _ settings: MapSettings, _ function: EncodedPieces) {
             self.pool = pool
             self.settings = settings
             self.function = pool.core.register(function, baggage: settings.baggage)
-            permits.put(settings.lookAhead ?? 2 * pool.processCount + 2)
         }
 
         func read(_ items: Items) async {
@@ -132,6 +151,7 @@ where Items.Element: Codable & Sendable {
                     retries: 0,
                     name: settings.name
                 ) { arrivals.put(.resolved(number, $0)) }
+                work.memoryLimit = settings.memoryLimit
                 work.items = chunk.range
                 work.partialResult = { arrivals.put(.values(number, $0)) }
                 if announces { arrivals.put(.begun(number, chunk)) }
@@ -144,14 +164,12 @@ where Items.Element: Codable & Sendable {
             }
         }
 
-        /// A chunk has come back, and so many new ones were made of it: as many more may be read as there are fewer now.
-        func note(resolved number: Int, begunAgain: Int) {
+        /// A chunk has come back.
+        func note(resolved number: Int) {
             state.withLock { $0.underWay[number] = nil }
-            permits.put(1 - begunAgain)
         }
 
         func end() {
-                work.memoryLimit = settings.memoryLimit
             let tasks = state.withLock { state in
                 state.isOver = true
                 defer { state.underWay = [:] }

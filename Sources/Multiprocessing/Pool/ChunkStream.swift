@@ -27,6 +27,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     private var nextChunk = 0
     private var nextIndex = 0
     private var inputEnded = false
+    private var window: ChunkWindow
     private let arrivals = Mailbox<Arrival>()
 
     init(
@@ -39,10 +40,11 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         self.encode = encode
         self.pool = pool
         input = ItemReader(items)
-        remaining = (items as? any Collection).map { $0.count }
+        remaining = (items as? any RandomAccessCollection)?.count ?? (items as? any CountedCollection)?.count
         self.settings = settings
         ledger = ChunkLedger(settings, pool: pool.options.name)
         function = pool.core.register(encoded, baggage: settings.baggage)
+        window = ChunkWindow(settings, pool.core.comfortableCount)
         settings.progress?.enter(total: remaining)
     }
 
@@ -54,9 +56,12 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
 
     // MARK: The input
 
-    /// Submits chunks until enough are under way.
-    private func fill() throws {
-        while !inputEnded, ledger.count < settings.lookAhead ?? pool.core.comfortableCount {
+    /// Submits chunks until enough are under way, or ahead of whoever takes the results.
+    private func fill(_ taken: Int?) throws {
+        if let taken { window.take(taken) }
+        while !inputEnded {
+            window.usual = pool.core.comfortableCount
+            guard ledger.isEmpty || ledger.count < window.mostUnderWay && window.hasRoom else { return }
             let size = settings.chunkSize ?? sizer.next(remaining: remaining, workers: pool.processCount)
             let items = input.next(size)
             inputEnded = items.count < size
@@ -64,6 +69,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
             guard !items.isEmpty else { continue }
             try submit(Chunk(start: nextIndex, items: items))
             nextIndex += items.count
+            if taken != nil { window.add(end: nextIndex) }
             settings.progress?.submitted(items.count)
         }
     }
@@ -79,13 +85,13 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
             retries: 0,
             name: settings.name
         ) { arrivals.put(.resolved(number, $0)) }
+        work.memoryLimit = settings.memoryLimit
         work.items = chunk.range
         work.partialResult = { arrivals.put(.values(number, $0)) }
         tasks[number] = try pool.core.submit(work)
         ledger.begin(number, chunk)
     }
 
-        work.memoryLimit = settings.memoryLimit
     // MARK: The results
 
     private func settle(_ arrived: [Arrival]) -> [Settled<Item, Value>] {
@@ -105,19 +111,28 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
     }
 
     /// What has come back since, perhaps nothing yet; nil when everything was submitted and has come back. Suspends.
-    func next() async throws -> [Settled<Item, Value>]? {
-        try fill()
+    func next(after taken: Int?) async throws -> [Settled<Item, Value>]? {
+        try fill(taken)
         if inputEnded, ledger.isEmpty { return nil }
         return settle(try await arrivals.wait(.never) ?? [])
     }
 
-    /// The same, blocking the thread.
+    /// The same, blocking the thread, for all the results in any order.
     func next() throws -> [Settled<Item, Value>]? {
-        try fill()
+        try fill(nil)
         if inputEnded, ledger.isEmpty { return nil }
         return settle(arrivals.wait(.never) ?? [])
     }
 }
+
+/// Collections that know how many items they have, although these cannot be got at by their number. Others may have to look at each
+/// of them, and what is lazy may have no end.
+private protocol CountedCollection {
+    var count: Int { get }
+}
+
+extension Set: CountedCollection {}
+extension Dictionary: CountedCollection {}
 
 /// Functions over chunks, made of functions over items and encoded.
 enum ChunkFunction {

@@ -5,8 +5,8 @@ extension Pool {
     ///
     ///     for try await page in try pool.imap(urls, ordered: false, { try fetch($0) }) { … }
     ///
-    /// Nothing runs before the first value is asked for. Only `lookAhead` chunks are read ahead of the loop. Leaving the loop
-    /// cancels what is under way.
+    /// Nothing runs before the first value is asked for. Only so many chunks are read ahead of the loop: see `lookAhead`. Leaving the
+    /// loop cancels what is under way.
     ///
     /// The first item that fails ends the loop; ``PoolResults/outcomes`` goes on.
     ///
@@ -15,11 +15,12 @@ extension Pool {
     ///   - ordered: whether the values come in the order of the items; otherwise as soon as they are there.
     ///   - chunkSize: how many items a task takes; nil is measured.
     ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two; while tasks take
-    ///     less than a quarter of a millisecond, up to 65 for each worker.
+    ///     less than a quarter of a millisecond, up to 65 for each worker. Where values come in order, those that wait for their
+    ///     turn, behind an item that takes long, count as well; nil allows sixteen times as many of both together.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
-    ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     ///   - memoryLimit: the resident memory, in bytes, that the worker may have while it runs an item; one that has more is ended. Nil is
     ///     ``PoolOptions/memoryPerTask``.
+    ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
     public func imap<Items: Sequence & Sendable, Value: Codable & Sendable>(
         _ items: Items,
@@ -27,8 +28,8 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
-        retries: Int = 0,
         memoryLimit: Int? = nil,
+        retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
@@ -62,8 +63,8 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
-        retries: Int = 0,
         memoryLimit: Int? = nil,
+        retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value

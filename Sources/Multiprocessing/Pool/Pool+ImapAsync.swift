@@ -11,11 +11,12 @@ extension Pool {
     ///   - ordered: whether the values come in the order of the items; otherwise as soon as they are there.
     ///   - chunkSize: how many items a task takes; nil is one, because items may be long in coming. A chunk in which the input
     ///     fails is dropped.
-    ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two.
+    ///   - lookAhead: how many chunks may be under way; nil is twice the number of workers, and two. Where values come in order, those
+    ///     that wait for their turn, behind an item that takes long, count as well; nil allows sixteen times as many of both together.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
-    ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     ///   - memoryLimit: the resident memory, in bytes, that the worker may have while it runs an item; one that has more is ended. Nil is
     ///     ``PoolOptions/memoryPerTask``.
+    ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
     public func imap<Items: AsyncSequence & Sendable, Value: Codable & Sendable>(
         _ items: Items,
@@ -23,8 +24,8 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
-        retries: Int = 0,
         memoryLimit: Int? = nil,
+        retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
@@ -51,8 +52,8 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
-        retries: Int = 0,
         memoryLimit: Int? = nil,
+        retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value

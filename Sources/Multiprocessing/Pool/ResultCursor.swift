@@ -4,7 +4,10 @@ protocol ChunkSource<Value>: AnyObject {
     associatedtype Value: Codable & Sendable
 
     /// What has come back since; nil when everything has. Suspends until there is something.
-    func next() async throws -> [Settled<Item, Value>]?
+    ///
+    /// - Parameter taken: how many items' results were taken, from the first on without a gap; what came before its turn waits for
+    ///   the others, and no more is read than may wait. Nil if nothing waits for its turn.
+    func next(after taken: Int?) async throws -> [Settled<Item, Value>]?
 }
 
 /// The results of a map one after the other, in the order of the items or as they come.
@@ -37,7 +40,7 @@ struct ResultCursor<Source: ChunkSource> {
     mutating func next() async throws -> Event? {
         while true {
             if let event = ready.popFirst() { return event }
-            guard let settled = try await source.next() else { return nil }
+            guard let settled = try await source.next(after: isOrdered ? nextIndex : nil) else { return nil }
             for one in settled { take(one) }
         }
     }
