@@ -40,6 +40,16 @@ struct ChunkLedgerTests {
         }
     }
 
+    /// An end with no items would take the place of the next chunk's results, and those would be lost.
+    @Test func aChunkThatFailsWithAllItsValuesThere() throws {
+        var ledger = ChunkLedger<Int, Int>(try Self.settings(), pool: "Pool")
+        ledger.begin(0, Chunk(start: 0, items: [0, 1]))
+        #expect(ledger.arrived(0, try Self.result(0, 0..<2)).pieces.map(\.values) == [[0, 1]])
+        let settled = ledger.resolved(0, .failure(PoolError(.terminated, "")))
+        #expect(settled.failures.isEmpty && settled.pieces.isEmpty && settled.again.isEmpty)
+        #expect(ledger.isEmpty)
+    }
+
     @Test(arguments: 0..<200)
     func anythingMayHappen(seed: UInt64) throws {
         var random = Seeded(state: seed &* 0x9e37_79b9_7f4a_7c15 | 1)
