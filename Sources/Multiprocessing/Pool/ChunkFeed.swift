@@ -140,6 +140,7 @@ where Items.Element: Codable & Sendable {
                     retries: 0,
                     name: settings.name
                 ) { arrivals.put(.resolved(number, $0)) }
+                work.memoryLimit = settings.memoryLimit
                 work.items = chunk.range
                 work.part = { arrivals.put(.part(number, $0)) }
                 if announces { arrivals.put(.begun(number, chunk)) }

@@ -148,7 +148,9 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
             } catch {
                 lost(PoolCore.Loss(error: error, position: .noItem, isDeath: false), entry, &settled)
             }
-        case .failure(let error): settled.failures.append((entry.rest, error))
+        case .failure(let error):
+            // Its last values may have come just before.
+            if !entry.rest.isEmpty { settled.failures.append((entry.rest, error)) }
         case .lost(let loss): lost(loss, entry, &settled)
         }
         return settled

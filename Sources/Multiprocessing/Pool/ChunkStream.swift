@@ -41,11 +41,12 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         self.encode = encode
         self.pool = pool
         input = ItemReader(items)
-        remaining = (items as? any Collection).map { $0.count }
+        remaining = (items as? any RandomAccessCollection)?.count ?? (items as? any CountedCollection)?.count
         self.settings = settings
         // What counts tasks, or limits their time, is to count items.
         isLoose =
-            settings.chunkSize == 1 && settings.timeout == nil && pool.options.tasksPerWorker == nil
+            settings.chunkSize == 1 && settings.timeout == nil && settings.memoryLimit == nil
+            && pool.options.tasksPerWorker == nil
             && pool.core.transport.takesLooseChunks
         sizer = isLoose ? .loose : ChunkSizer()
         ledger = ChunkLedger(settings, pool: pool.options.name)
@@ -98,6 +99,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
             retries: 0,
             name: settings.name
         ) { arrivals.put(.resolved(number, $0)) }
+        work.memoryLimit = settings.memoryLimit
         work.items = chunk.range
         work.isLoose = chunk.isLoose
         work.part = { arrivals.put(.part(number, $0)) }
@@ -134,13 +136,22 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         return settle(try await arrivals.wait(.never) ?? [])
     }
 
-    /// The same, blocking the thread.
+    /// The same, blocking the thread, for all the results in any order.
     func next() throws -> [Settled<Item, Value>]? {
         try fill(HeldResults())
         if inputEnded, ledger.isEmpty { return nil }
         return settle(arrivals.wait(.never) ?? [])
     }
 }
+
+/// Collections that know how many items they have, although these cannot be got at by their number. Others may have to look at each
+/// of them, and what is lazy may have no end.
+private protocol CountedCollection {
+    var count: Int { get }
+}
+
+extension Set: CountedCollection {}
+extension Dictionary: CountedCollection {}
 
 /// Functions over chunks, made of functions over items and encoded.
 enum ChunkFunction {

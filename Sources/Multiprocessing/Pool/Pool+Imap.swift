@@ -5,8 +5,8 @@ extension Pool {
     ///
     ///     for try await page in try pool.imap(urls, ordered: false, { try fetch($0) }) { … }
     ///
-    /// Nothing runs before the first value is asked for. Only `lookAhead` chunks are read ahead of the loop. Leaving the loop
-    /// cancels what is under way.
+    /// Nothing runs before the first value is asked for. Only so many chunks are read ahead of the loop: see `lookAhead`. Leaving the
+    /// loop cancels what is under way.
     ///
     /// The first item that fails ends the loop; ``PoolResults/outcomes`` goes on.
     ///
@@ -18,6 +18,8 @@ extension Pool {
     ///     two; while they take less than a quarter of a millisecond, as many as last so long; and 64 for each worker may have come
     ///     back before their turn.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
+    ///   - memoryLimit: the resident memory, in bytes, that the worker may have while it runs an item; one that has more is ended. Nil is
+    ///     ``PoolOptions/memoryPerTask``.
     ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
     public func imap<Items: Sequence & Sendable, Value: Codable & Sendable>(
@@ -26,12 +28,23 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            memoryLimit,
+            retries,
+            fileID,
+            line,
+            call: "imap",
+            goesOn: true
+        )
         let function = try ChunkFunction.make(transform, settings)
         return PoolResults(
             pool: self,
@@ -50,12 +63,23 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
     ) throws -> PoolResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            memoryLimit,
+            retries,
+            fileID,
+            line,
+            call: "imap",
+            goesOn: true
+        )
         let function = try ChunkFunction.make(transform, settings)
         return PoolResults(
             pool: self,
@@ -68,7 +92,7 @@ extension Pool {
     }
 }
 
-/// The values of an ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:retries:fileID:line:_:)``; each iteration runs the function anew.
+/// The values of an ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:memoryLimit:retries:fileID:line:_:)``; each iteration runs the function anew.
 public struct PoolResults<Items: Sequence & Sendable, Value: Codable & Sendable>: AsyncSequence, Sendable {
     public typealias Element = Value
 

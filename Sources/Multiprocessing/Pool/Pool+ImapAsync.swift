@@ -14,6 +14,8 @@ extension Pool {
     ///   - lookAhead: how many chunks may be under way, or have come back before their turn; nil is twice the number of workers, and
     ///     two; and 64 for each worker may have come back before their turn.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
+    ///   - memoryLimit: the resident memory, in bytes, that the worker may have while it runs an item; one that has more is ended. Nil is
+    ///     ``PoolOptions/memoryPerTask``.
     ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice.
     /// - Throws: ``PoolError`` (`invalidArgument`; `cannotTravel` if the function captures what cannot be sent).
     public func imap<Items: AsyncSequence & Sendable, Value: Codable & Sendable>(
@@ -22,12 +24,23 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
     ) throws -> PoolAsyncResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            memoryLimit,
+            retries,
+            fileID,
+            line,
+            call: "imap",
+            goesOn: true
+        )
         let function = try ChunkFunction.make(transform, settings)
         return PoolAsyncResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
     }
@@ -39,12 +52,23 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
     ) throws -> PoolAsyncResults<Items, Value> where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, lookAhead, timeout, retries, fileID, line, call: "imap", goesOn: true)
+        let settings = try MapSettings(
+            chunkSize,
+            lookAhead,
+            timeout,
+            memoryLimit,
+            retries,
+            fileID,
+            line,
+            call: "imap",
+            goesOn: true
+        )
         let function = try ChunkFunction.make(transform, settings)
         return PoolAsyncResults(pool: self, items: items, isOrdered: ordered, settings: settings, function: function)
     }

@@ -1,3 +1,4 @@
+internal import MultiprocessingSystem
 internal import MultiprocessingWire
 
 // A function over many items, all results at once. Each form exists for synchronous and asynchronous functions, and waits by
@@ -15,6 +16,8 @@ extension Pool {
     /// - Parameters:
     ///   - chunkSize: how many items a task takes; nil is measured.
     ///   - timeout: what an item may take, on the average of its chunk; the worker is then ended. Nil is no limit.
+    ///   - memoryLimit: the resident memory, in bytes, that the worker may have while it runs an item; one that has more is ended. Nil is
+    ///     ``PoolOptions/memoryPerTask``.
     ///   - retries: how often an item is called again if a worker dies of it: for a function that can be called twice, because what
     ///     was in one chunk with it is called again as well.
     /// - Throws: what `transform` throws, with its type where that is `Codable`, else ``RemoteError``; ``ProcessCrash``; ``PoolError``.
@@ -22,12 +25,13 @@ extension Pool {
         _ items: Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
     ) async throws -> [Value] where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line)
         return try await all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
     }
 
@@ -36,27 +40,29 @@ extension Pool {
         _ items: Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (Items.Element) async throws -> Value
     ) async throws -> [Value] where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line)
         return try await all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
     }
 
-    /// ``map(_:chunkSize:timeout:retries:fileID:line:_:)`` for code that may block its thread.
+    /// ``map(_:chunkSize:timeout:memoryLimit:retries:fileID:line:_:)`` for code that may block its thread.
     @available(*, noasync, message: "Use the async map: this one blocks the thread")
     public func map<Items: Sequence, Value: Codable & Sendable>(
         _ items: Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (Items.Element) throws -> Value
     ) throws -> [Value] where Items.Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line)
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line)
         return try all(of: stream(items, settings, ChunkFunction.make(transform, settings)))
     }
 
@@ -72,7 +78,7 @@ extension Pool {
 
     func all<Item, Value>(of stream: ChunkStream<Item, Value>) async throws -> [Value] {
         var results = AllResults<Value>()
-        while let settled = try await stream.next() { try results.add(settled) }
+        while let settled = try await stream.next(after: nil) { try results.add(settled) }
         return results.inOrder
     }
 
@@ -88,6 +94,8 @@ struct MapSettings: Sendable {
     var chunkSize: Int?
     var lookAhead: Int?
     var timeout: Duration?
+    /// The resident memory that a worker may have at an item.
+    var memoryLimit: Int?
     var retries: Int
     var fileID: String
     var line: Int
@@ -104,6 +112,7 @@ struct MapSettings: Sendable {
         _ chunkSize: Int?,
         _ lookAhead: Int?,
         _ timeout: Duration?,
+        _ memoryLimit: Int?,
         _ retries: Int,
         _ fileID: StaticString,
         _ line: UInt,
@@ -116,7 +125,10 @@ struct MapSettings: Sendable {
         }
         self.chunkSize = chunkSize
         self.lookAhead = lookAhead
-        self.timeout = timeout
+        try Pool.require(memoryLimit: memoryLimit)
+        // That of a chunk is a multiple of it, which may not overflow.
+        self.timeout = timeout.map { min($0, Deadline.longest) }
+        self.memoryLimit = memoryLimit
         self.retries = retries
         self.fileID = "\(fileID)"
         self.line = Int(line)

@@ -3,7 +3,7 @@
 extension Pool {
     /// Calls `transform` with a shared value and each item, in the workers, and gives the values as they come.
     ///
-    /// Otherwise as ``imap(_:ordered:chunkSize:lookAhead:timeout:retries:fileID:line:_:)``.
+    /// Otherwise as ``imap(_:ordered:chunkSize:lookAhead:timeout:memoryLimit:retries:fileID:line:_:)``.
     public func imap<Items: Sequence & Sendable, Shared: Codable & Sendable, Value: Codable & Sendable>(
         _ items: Items,
         sharing shared: Shared,
@@ -11,6 +11,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -22,6 +23,7 @@ extension Pool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -37,6 +39,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -48,6 +51,7 @@ extension Pool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -63,6 +67,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -74,6 +79,7 @@ extension Pool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -89,6 +95,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -100,6 +107,7 @@ extension Pool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,

@@ -6,12 +6,13 @@ extension Pool {
     ///     let scores = try await pool.map(items, sharing: model) { model, item in model.score(item) }
     ///
     /// The value is encoded once, sent once to each worker, decoded there once, and released there when the call is done. Otherwise
-    /// as ``map(_:chunkSize:timeout:retries:fileID:line:_:)``.
+    /// as ``map(_:chunkSize:timeout:memoryLimit:retries:fileID:line:_:)``.
     public func map<Items: Sequence, Shared: Codable & Sendable, Value: Codable & Sendable>(
         _ items: Items,
         sharing shared: Shared,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -21,6 +22,7 @@ extension Pool {
             items,
             chunkSize: chunkSize,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -34,6 +36,7 @@ extension Pool {
         sharing shared: Shared,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -43,6 +46,7 @@ extension Pool {
             items,
             chunkSize: chunkSize,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -57,6 +61,7 @@ extension Pool {
         sharing shared: Shared,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -66,6 +71,7 @@ extension Pool {
             items,
             chunkSize: chunkSize,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,

@@ -12,12 +12,13 @@ extension Pool {
         _ tuples: Tuples,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (repeat each Argument) throws -> Value
     ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
@@ -29,12 +30,13 @@ extension Pool {
         _ tuples: Tuples,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (repeat each Argument) async throws -> Value
     ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(asynchronous: transform, fileID: settings.fileID, line: settings.line)
         }
@@ -47,12 +49,13 @@ extension Pool {
         _ tuples: Tuples,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (repeat each Argument) throws -> Value
     ) throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
@@ -66,6 +69,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -75,6 +79,7 @@ extension Pool {
             chunkSize,
             lookAhead,
             timeout,
+            memoryLimit,
             retries,
             fileID,
             line,
@@ -94,6 +99,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -103,6 +109,7 @@ extension Pool {
             chunkSize,
             lookAhead,
             timeout,
+            memoryLimit,
             retries,
             fileID,
             line,

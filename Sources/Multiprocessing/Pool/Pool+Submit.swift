@@ -51,9 +51,7 @@ extension Pool {
         _ place: String,
         using shared: (any KeptByWorkers)? = nil
     ) throws -> PoolTask<Value> {
-        if let memoryLimit, memoryLimit < 1 {
-            throw PoolError(.invalidArgument, "A task cannot do with \(memoryLimit) bytes")
-        }
+        try Self.require(memoryLimit: memoryLimit)
         return try PoolTask(
             core: core,
             function: shared.map { -$0.number } ?? 0,
@@ -64,6 +62,11 @@ extension Pool {
             name: "the task at \(place)",
             keeping: shared
         )
+    }
+
+    static func require(memoryLimit: Int?) throws {
+        guard let memoryLimit, memoryLimit < 1 else { return }
+        throw PoolError(.invalidArgument, "A task cannot do with \(memoryLimit) bytes")
     }
 
     /// Runs `body` in a worker and returns its value; suspends. Cancelling the Swift task ends the work. Python: `apply`.

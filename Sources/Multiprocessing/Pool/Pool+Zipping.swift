@@ -12,12 +12,13 @@ extension Pool {
         zipping items: repeat each Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (repeat (each Items).Element) throws -> Value
     ) async throws -> [Value] where repeat (each Items).Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
@@ -29,12 +30,13 @@ extension Pool {
         zipping items: repeat each Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (repeat (each Items).Element) async throws -> Value
     ) async throws -> [Value] where repeat (each Items).Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(asynchronous: transform, fileID: settings.fileID, line: settings.line)
         }
@@ -47,12 +49,13 @@ extension Pool {
         zipping items: repeat each Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (repeat (each Items).Element) throws -> Value
     ) throws -> [Value] where repeat (each Items).Element: Codable & Sendable {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(transform, fileID: settings.fileID, line: settings.line)
         }
@@ -66,6 +69,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -77,6 +81,7 @@ extension Pool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -91,6 +96,7 @@ extension Pool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -102,6 +108,7 @@ extension Pool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,

@@ -85,9 +85,7 @@ public class Pool: @unchecked Sendable {
         if options.exitTimeout <= .zero {
             throw PoolError(.invalidArgument, "An exit hook cannot be done within \(options.exitTimeout)")
         }
-        if let most = options.memoryPerTask, most < 1 {
-            throw PoolError(.invalidArgument, "A task cannot do with \(most) bytes")
-        }
+        try Self.require(memoryLimit: options.memoryPerTask)
         if let most = options.initializerTimeout, most <= .zero {
             throw PoolError(.invalidArgument, "A worker cannot come up within \(most)")
         }
@@ -115,6 +113,7 @@ public class Pool: @unchecked Sendable {
     }
 
     deinit {
+        core.liveUntilEnd()
         guard core.isOpen else { return }
         let lost = core.unresolvedCount
         core.terminate()

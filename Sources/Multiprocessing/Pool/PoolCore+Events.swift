@@ -52,7 +52,8 @@ extension PoolCore {
         case .began:
             update { state in
                 let actions = state.scheduler.taskBegan(message.task, by: worker)
-                startTimer(message.task, worker, &state)
+                // Where the pool can look, the time runs since the worker was free to begin it.
+                if state.workers[worker]?.link.begun == nil { startTimer(message.task, worker, &state) }
                 return actions
             }
         case .recalled:

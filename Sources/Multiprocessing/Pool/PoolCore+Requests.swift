@@ -14,6 +14,8 @@ extension PoolCore {
         }
     }
     func terminate() { update { $0.scheduler.terminate() } }
+    /// Lives on, when nobody has the pool any more, until every task is resolved and every worker is gone.
+    func liveUntilEnd() { _ = end.observe { _ in withExtendedLifetime(self) {} } }
     func resize(to size: Int) { update { $0.scheduler.resize(to: size) } }
 
     var size: Int { state.withLock { $0.scheduler.configuration.size } }

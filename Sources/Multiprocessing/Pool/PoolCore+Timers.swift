@@ -20,11 +20,22 @@ extension PoolCore {
         watchFront(of: worker, &state)
     }
 
+    /// Sleeps for a time, or until the Swift task is cancelled.
+    ///
+    /// In short sleeps: one that is cancelled is kept by the runtime until its time has come, and there may be one for each task of
+    /// an hour's limit; and one beyond what its clock can count ends the program.
+    static func sleep(for time: Duration) async {
+        let deadline = Deadline(after: time)
+        while !Task.isCancelled, !deadline.hasPassed {
+            try? await Task.sleep(for: min(deadline.remaining ?? .seconds(1), .milliseconds(200)))
+        }
+    }
+
     func startTimer(_ task: Int, _ worker: Int, _ state: inout State) {
         guard let timeout = state.work[task]?.timeout else { return }
         state.workers[worker]?.timer?.cancel()
         state.workers[worker]?.timer = Task.detached { [weak self] in
-            try? await Task.sleep(for: timeout)
+            await Self.sleep(for: timeout)
             guard !Task.isCancelled, let self else { return }
             // Does nothing if it has finished while this was on its way.
             self.update { state in
@@ -39,7 +50,7 @@ extension PoolCore {
         guard let link = state.workers[worker]?.link else { return }
         state.workers[worker]?.timer?.cancel()
         state.workers[worker]?.timer = Task.detached { [exitTimeout] in
-            try? await Task.sleep(for: min(exitTimeout, .seconds(1_000_000)) + .seconds(2))
+            await Self.sleep(for: min(exitTimeout, Deadline.longest) + .seconds(2))
             if !Task.isCancelled { link.kill() }
         }
     }
@@ -48,11 +59,7 @@ extension PoolCore {
     func startSetupTimer(_ worker: Int, _ state: inout State) {
         guard let limit = initializerTimeout else { return }
         state.workers[worker]?.timer = Task.detached { [weak self] in
-            let end = ContinuousClock.now + limit
-            // In short sleeps: one that is cancelled is kept by the runtime until its time has come.
-            while !Task.isCancelled, ContinuousClock.now < end {
-                try? await Task.sleep(for: min(end - ContinuousClock.now, .seconds(1)))
-            }
+            await Self.sleep(for: limit)
             guard !Task.isCancelled, let self else { return }
             self.update { state in
                 guard state.scheduler.isStarting(worker) else { return [] }
@@ -100,7 +107,7 @@ extension PoolCore {
         }
         guard grace > .zero else { return update(insist) }
         Task.detached { [weak self, grace] in
-            try? await Task.sleep(for: grace)
+            try? await Task.sleep(for: min(grace, Deadline.longest))
             self?.update(insist)
         }
     }

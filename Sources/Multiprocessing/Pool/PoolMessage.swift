@@ -11,7 +11,7 @@ struct PoolMessage: Codable, Sendable {
         /// Run a task: a function with arguments. Number zero is the function in the content itself; one below zero as well, which
         /// uses the value that is kept under the opposite number.
         case run
-        /// Give a task back, if it has not begun.
+        /// Give a task back, if it has not begun. A worker whose place the pool looks at says `began` otherwise.
         case recall
         /// Cancel the Swift task that runs it.
         case cancel

@@ -18,7 +18,7 @@ public struct PoolOptions: Sendable {
     public var timePerWorker: Duration?
 
     /// A task, or an item of a map, whose worker is found to have more resident memory than so many bytes fails with
-    /// ``PoolError/Code/memoryExceeded``, and the worker is ended; nil is no limit. `submit` and `apply` can set their own.
+    /// ``PoolError/Code/memoryExceeded``, and the worker is ended; nil is no limit. Each call can set its own (`memoryLimit`).
     ///
     /// Looked at every 20 milliseconds while a task runs, so a task may have more for a moment; `process.limits` has limits that
     /// the kernel enforces, of address space. Counts what the worker had before the task as well.

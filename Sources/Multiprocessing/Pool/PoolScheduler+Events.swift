@@ -9,11 +9,15 @@ extension PoolScheduler {
     }
 
     /// A worker has begun a task; it cannot be recalled any more.
+    ///
+    /// One that was withdrawn before it was known to have begun is interrupted now: it is nobody's, and nobody else would end it.
     mutating func taskBegan(_ task: TaskID, by id: WorkerID) -> [Action] {
         guard workers[id]?.tasks.contains(task) == true else { return [] }
         workers[id]!.begun = task
         workers[id]!.recalled.remove(task)
-        return settle()
+        var actions: [Action] = []
+        if tasks[task] == nil { interrupt(task, on: id, &actions) }
+        return actions + settle()
     }
 
     /// A worker has reported a result.

@@ -23,12 +23,9 @@ extension PoolScheduler {
         var actions: [Action] = []
         if let id = entry.worker, let worker = workers[id] {
             if worker.begun == task {
-                // Before it may come to be killed, so that nothing else begins in it.
-                recallRest(of: id, &actions)
-                workers[id]!.interrupted = task
-                actions.append(.interrupt(task, on: id))
+                interrupt(task, on: id, &actions)
             } else if !worker.recalled.contains(task) {
-                // Not to get it back but to have it not run; if it begins all the same, its result is nobody's.
+                // Not to get it back but to have it not run; if it has begun all the same, the worker says so, and is interrupted.
                 workers[id]!.recalled.insert(task)
                 actions.append(.recall(task, from: id))
             }

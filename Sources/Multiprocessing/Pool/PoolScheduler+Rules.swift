@@ -23,6 +23,15 @@ extension PoolScheduler {
         actions.append(.kill(id))
     }
 
+    /// Has a worker stop with a task that it has begun and that nobody wants any more; once.
+    mutating func interrupt(_ task: TaskID, on id: WorkerID, _ actions: inout [Action]) {
+        guard workers[id]!.phase != .dying, workers[id]!.interrupted != task else { return }
+        // Before it may come to be killed, so that nothing else begins in it.
+        recallRest(of: id, &actions)
+        workers[id]!.interrupted = task
+        actions.append(.interrupt(task, on: id))
+    }
+
     /// No more tasks for it; what it has not begun is asked back.
     mutating func retire(_ id: WorkerID, _ actions: inout [Action]) {
         workers[id]!.phase = .stopping

@@ -33,6 +33,8 @@ final class PoolWorker: Sendable {
         var isCancelled = false
         /// Set while the task is a loose chunk, from which items can be given back.
         var loose: LooseChunk?
+        /// The pool has asked for it back, before it could see that it has begun.
+        var isAskedFor = false
         var isRunning = false
         var mayLeave = false
         /// What the worker's set-up gave, for its tasks; nil until then, and if tasks want nothing of it.
@@ -150,12 +152,17 @@ final class PoolWorker: Sendable {
     }
 
     private func giveBack(_ id: Int) {
-        let found = state.withLock { state -> Bool in
-            guard let place = state.inbox.firstIndex(where: { $0.id == id }) else { return false }
-            state.inbox.remove(at: place)
-            return true
+        let answer = state.withLock { state -> PoolMessage.Kind? in
+            if let place = state.inbox.firstIndex(where: { $0.id == id }) {
+                state.inbox.remove(at: place)
+                return .recalled
+            }
+            // Too late, which a pool that has to look for itself may not know, and nobody may want it any more.
+            guard place != nil, state.begun == id else { return nil }
+            state.isAskedFor = true
+            return state.running == nil ? nil : .began
         }
-        if found { try? send(PoolMessage(kind: .recalled, task: id)) }
+        if let answer { try? send(PoolMessage(kind: answer, task: id)) }
     }
 
     private func enqueue(_ assignment: Assignment) {
@@ -206,11 +213,13 @@ final class PoolWorker: Sendable {
             await self.run(assignment)
             done()
         }
-        let isCancelled = state.withLock { state in
+        let (isCancelled, isAskedFor) = state.withLock { state in
             state.running = (assignment.id, task)
-            return state.isCancelled
+            return (state.isCancelled, state.isAskedFor)
         }
         if isCancelled { task.cancel() }
+        // Not before it is noted: the pool looks there as well.
+        if isAskedFor { try? send(PoolMessage(kind: .began, task: assignment.id)) }
         return task
     }
 
@@ -232,7 +241,7 @@ final class PoolWorker: Sendable {
             var assignment = state.inbox.removeFirst()
             if assignment.function > 0 { assignment.baggage = state.baggage[assignment.function] }
             state.begun = assignment.id
-            state.isCancelled = false
+            (state.isCancelled, state.isAskedFor) = (false, false)
             return (assignment, false)
         }
         if leaves { leave() }

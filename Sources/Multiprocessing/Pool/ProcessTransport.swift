@@ -61,14 +61,21 @@ struct ProcessTransport: WorkerTransport {
             return error
         }
         link.join(child, connection)
-        while let message = Self.next(from: connection, child) { report(.message(message)) }
+        var defect: (any Error)?
+        do {
+            while let message = try Self.next(from: connection, child) { report(.message(message)) }
+        } catch {
+            // A result is lost, and nobody can say whose: the worker ends with what it runs.
+            defect = ProcessError(.cannotTravel, "What \(name) sent cannot be received: \(error)")
+            try? child.kill()
+        }
         // End of file: it is gone, or about to be. One that closed its end and goes on is of no use.
         if (try? child.join(timeout: .seconds(5))) != true {
             try? child.kill()
             _ = try? child.join(timeout: .seconds(5))
         }
         connection.close()
-        return failure(of: child)
+        return defect ?? failure(of: child)
     }
 
     var settings: WorkerSettings {
@@ -96,7 +103,7 @@ struct ProcessTransport: WorkerTransport {
     ///
     /// A process that is gone may leave its end of the connection open in another: in one that it forked, or that was forked
     /// beside it. So from time to time the process itself is looked at.
-    private static func next(from connection: Connection, _ child: ChildProcess<Void>) -> PoolMessage? {
+    private static func next(from connection: Connection, _ child: ChildProcess<Void>) throws -> PoolMessage? {
         var limit: Duration = .seconds(1)
         while true {
             do {
@@ -104,7 +111,7 @@ struct ProcessTransport: WorkerTransport {
             } catch let error as SharedStateError where error.code == .timedOut && limit > .zero {
                 // What it sent before it ended is still there.
                 if !child.isAlive { limit = .zero }
-            } catch {
+            } catch let error as SharedStateError where error.code != .outOfResources {
                 return nil
             }
         }

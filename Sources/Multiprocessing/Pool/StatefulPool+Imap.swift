@@ -3,13 +3,14 @@
 extension StatefulPool {
     /// Calls `transform` with its worker's state and each item, in the workers, and gives the values as they come.
     ///
-    /// Otherwise as ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:retries:fileID:line:_:)``.
+    /// Otherwise as ``Pool/imap(_:ordered:chunkSize:lookAhead:timeout:memoryLimit:retries:fileID:line:_:)``.
     public func imap<Items: Sequence & Sendable, Value: Codable & Sendable>(
         _ items: Items,
         ordered: Bool = true,
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -21,6 +22,7 @@ extension StatefulPool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -35,6 +37,7 @@ extension StatefulPool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -46,6 +49,7 @@ extension StatefulPool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -60,6 +64,7 @@ extension StatefulPool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -71,6 +76,7 @@ extension StatefulPool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -85,6 +91,7 @@ extension StatefulPool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -96,6 +103,7 @@ extension StatefulPool {
             chunkSize: chunkSize,
             lookAhead: lookAhead,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,

@@ -5,11 +5,12 @@ extension StatefulPool {
     ///
     ///     let trees = try await pool.map(files) { parser, file in try parser.parse(file) }
     ///
-    /// Otherwise as ``Pool/map(_:chunkSize:timeout:retries:fileID:line:_:)``.
+    /// Otherwise as ``Pool/map(_:chunkSize:timeout:memoryLimit:retries:fileID:line:_:)``.
     public func map<Items: Sequence, Value: Codable & Sendable>(
         _ items: Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -19,6 +20,7 @@ extension StatefulPool {
             items,
             chunkSize: chunkSize,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -31,6 +33,7 @@ extension StatefulPool {
         _ items: Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -40,6 +43,7 @@ extension StatefulPool {
             items,
             chunkSize: chunkSize,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,
@@ -53,6 +57,7 @@ extension StatefulPool {
         _ items: Items,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -62,6 +67,7 @@ extension StatefulPool {
             items,
             chunkSize: chunkSize,
             timeout: timeout,
+            memoryLimit: memoryLimit,
             retries: retries,
             fileID: fileID,
             line: line,

@@ -12,12 +12,13 @@ extension StatefulPool {
         _ tuples: Tuples,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (inout State, repeat each Argument) throws -> Value
     ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -34,12 +35,13 @@ extension StatefulPool {
         _ tuples: Tuples,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable @concurrent (inout State, repeat each Argument) async throws -> Value
     ) async throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -57,12 +59,13 @@ extension StatefulPool {
         _ tuples: Tuples,
         chunkSize: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ transform: @escaping @Sendable (inout State, repeat each Argument) throws -> Value
     ) throws -> [Value] where Tuples.Element == (repeat each Argument) {
-        let settings = try MapSettings(chunkSize, nil, timeout, retries, fileID, line, call: "starMap")
+        let settings = try MapSettings(chunkSize, nil, timeout, memoryLimit, retries, fileID, line, call: "starMap")
         let function = try travelling { () throws(ClosureError) in
             try Job.encodeMapping(
                 leading: WorkerState<State>.self,
@@ -81,6 +84,7 @@ extension StatefulPool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -90,6 +94,7 @@ extension StatefulPool {
             chunkSize,
             lookAhead,
             timeout,
+            memoryLimit,
             retries,
             fileID,
             line,
@@ -114,6 +119,7 @@ extension StatefulPool {
         chunkSize: Int? = nil,
         lookAhead: Int? = nil,
         timeout: Duration? = nil,
+        memoryLimit: Int? = nil,
         retries: Int = 0,
         fileID: StaticString = #fileID,
         line: UInt = #line,
@@ -123,6 +129,7 @@ extension StatefulPool {
             chunkSize,
             lookAhead,
             timeout,
+            memoryLimit,
             retries,
             fileID,
             line,

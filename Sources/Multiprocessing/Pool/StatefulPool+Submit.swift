@@ -3,7 +3,7 @@
 extension StatefulPool {
     /// Gives the pool a task that uses its worker's state, and returns at once.
     ///
-    /// Otherwise as ``Pool/submit(timeout:retries:fileID:line:_:)-…``.
+    /// Otherwise as ``Pool/submit(timeout:memoryLimit:retries:fileID:line:_:)-…``.
     public func submit<Value: Sendable>(
         timeout: Duration? = nil,
         memoryLimit: Int? = nil,

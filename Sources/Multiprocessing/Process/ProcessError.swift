@@ -84,12 +84,14 @@ public struct RemoteError: IndexedError, Hashable, Sendable, Codable, CustomStri
     public var message: String
     /// The name of the process that threw it.
     public var processName: String
-    /// The process id of the process that threw it.
+    /// The process id of the process that threw it; zero if it is not known, as of a pool's worker.
     public var processIdentifier: Int32
     /// The item of a pool's map for which it was thrown; nil outside pools.
     public var item: Int?
 
     public var description: String {
-        "\(typeName) in \(processName) (pid \(processIdentifier)): \(message)"
+        let pid = processIdentifier == 0 ? "" : " (pid \(processIdentifier))"
+        let place = item.map { ", at item \($0)" } ?? ""
+        return "\(typeName) in \(processName)\(pid)\(place): \(message)"
     }
 }

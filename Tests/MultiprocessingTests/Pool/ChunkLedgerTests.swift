@@ -9,7 +9,7 @@ struct ChunkLedgerTests {
     private struct Failure: Error, Codable, Equatable {}
 
     private static func settings(retries: Int = 0, goesOn: Bool = true) throws -> MapSettings {
-        try MapSettings(nil, nil, nil, retries, "Here.swift", 1, goesOn: goesOn)
+        try MapSettings(nil, nil, nil, nil, retries, "Here.swift", 1, goesOn: goesOn)
     }
 
     private static func result(_ offset: Int, _ values: Range<Int>, fails: Bool = false) throws -> TravellingBytes {
@@ -38,6 +38,16 @@ struct ChunkLedgerTests {
             }
             open += settled.again
         }
+    }
+
+    /// An end with no items would take the place of the next chunk's results, and those would be lost.
+    @Test func aChunkThatFailsWithAllItsValuesThere() throws {
+        var ledger = ChunkLedger<Int, Int>(try Self.settings(), pool: "Pool")
+        ledger.begin(0, Chunk(start: 0, items: [0, 1]))
+        #expect(ledger.arrived(0, try Self.result(0, 0..<2)).pieces.map(\.values) == [[0, 1]])
+        let settled = ledger.resolved(0, .failure(PoolError(.terminated, "")))
+        #expect(settled.failures.isEmpty && settled.pieces.isEmpty && settled.again.isEmpty)
+        #expect(ledger.isEmpty)
     }
 
     @Test(arguments: 0..<200)

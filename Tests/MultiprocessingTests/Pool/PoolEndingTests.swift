@@ -168,6 +168,35 @@ extension ProcessTests {
             #expect(tally.ends.withLock { $0 } == submitted)
         }
 
+        /// Its tasks are done, and its observers told of its end, although nobody has it any more.
+        @Test(arguments: [true, false], Backend.poolWorkers)
+        func aPoolThatIsDropped(isClosed: Bool, backend: Backend) async throws {
+            let done = try SharedAtomic(0)
+            let tally = EndCounter()
+            var options = backend.poolOptions
+            options.observers = [
+                { event in
+                    switch event.kind {
+                    case .workerEnded: tally.ends.withLock { $0 += 1 }
+                    case .poolEnded: tally.isOver.store(true, ordering: .releasing)
+                    default: break
+                    }
+                }
+            ]
+            var pool: Pool? = try Pool(processes: 2, options: options)
+            for _ in 0..<20 {
+                _ = try pool!.submit {
+                    pause(.milliseconds(5))
+                    done.wrappingAdd(1)
+                }
+            }
+            if isClosed { pool!.close() }
+            pool = nil
+            #expect(try await eventually(within: .seconds(30)) { tally.isOver.load(ordering: .acquiring) })
+            #expect(tally.ends.withLock { $0 } == 2)
+            if isClosed { #expect(done.load() == 20) }
+        }
+
         @Test func aPoolThatOnlyItsMapHas() async throws {
             // The map keeps the pool; its end is the map's.
             let values = try await Pool(processes: 2).map(0..<100) { $0 }

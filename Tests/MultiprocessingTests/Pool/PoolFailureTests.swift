@@ -222,6 +222,32 @@ extension ProcessTests {
             }
         }
 
+        /// It is the pool's process that has no room: the worker did nothing wrong, and the error must not say so.
+        @Test func aResultForWhichThereIsNoDescriptor() async throws {
+            try await isolated {
+                try await withPool(processes: 2) { pool async throws in
+                    _ = try await pool.map(0..<8, chunkSize: 1) { $0 }
+                    var limit = rlimit()
+                    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+                    limit.rlim_cur = 128
+                    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+                    var held: [Int32] = []
+                    while case let descriptor = dup(0), descriptor >= 0 { held.append(descriptor) }
+                    do {
+                        _ = try await pool.apply { [UInt8](repeating: 1, count: 5_000_000) }
+                        throw CheckFailure(text: "threw nothing", place: "")
+                    } catch let error as ProcessError {
+                        try check(error.code, is: .cannotTravel)
+                        try check(error.message.hasPrefix("In the task at "), error.message)
+                    }
+                    try check(try await pool.apply { 1 }, is: 1)
+                    for descriptor in held { close(descriptor) }
+                    let large = try await pool.map(0..<8, chunkSize: 1) { _ in [UInt8](repeating: 1, count: 2_000_000) }
+                    try check(large.count, is: 8)
+                }
+            }
+        }
+
         @Test func aProgramThatIsKilledLeavesNothing() async throws {
             let (ours, theirs) = try Connection.pair()
             let program = try ChildProcess(startMethod: .spawn) {

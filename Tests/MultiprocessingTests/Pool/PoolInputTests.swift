@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import Multiprocessing
@@ -48,6 +49,29 @@ struct SendableSequence<Element>: Sequence, @unchecked Sendable {
     init(_ base: some Sequence<Element>) { self.base = AnySequence { base.makeIterator() } }
 
     func makeIterator() -> AnyIterator<Element> { base.makeIterator() }
+}
+
+/// Numbers without end, which are counted as they are read: at once, or by a Swift task.
+private final class Counted: Sequence, AsyncSequence, Sendable {
+    typealias Element = Int
+    let read = Atomic(0)
+
+    struct Iterator: IteratorProtocol, AsyncIteratorProtocol {
+        let source: Counted
+
+        func next() -> Int? { source.read.add(1, ordering: .relaxed).oldValue }
+    }
+
+    func makeIterator() -> Iterator { Iterator(source: self) }
+    func makeAsyncIterator() -> Iterator { makeIterator() }
+}
+
+/// All odd numbers, of which nobody knows how many there are but by going from one to the next.
+private struct Odd: Collection, Sendable {
+    let startIndex = 1
+    let endIndex = Int.max
+    func index(after index: Int) -> Int { index + 2 }
+    subscript(index: Int) -> Int { index }
 }
 
 extension ProcessTests {
@@ -133,6 +157,57 @@ extension ProcessTests {
                     }
                 }
                 #expect(try await watcher.value == 5 * chunkSize)
+            }
+        }
+
+        /// Everything behind a slow item comes back, and waits for its turn: no more may be read than the loop allows.
+        @Test(arguments: [true, false]) func aSlowItemDoesNotHaveTheInputRead(comesLater: Bool) async throws {
+            let slow: @Sendable (Int) -> Int = { number in
+                if number == 0 { pause(.milliseconds(200)) }
+                return number
+            }
+            try await withPool(processes: 2) { pool async throws in
+                let numbers = Counted()
+                var values: [Int] = []
+                var most = 0
+                func take(_ value: Int) {
+                    values.append(value)
+                    // Four chunks of three, and one that may be read while this looks.
+                    most = Swift.max(most, numbers.read.load(ordering: .relaxed) - value)
+                }
+                if comesLater {
+                    let results: PoolAsyncResults<Counted, Int> = try pool.imap(
+                        numbers,
+                        chunkSize: 3,
+                        lookAhead: 4,
+                        slow
+                    )
+                    for try await value in results {
+                        take(value)
+                        if values.count == 300 { break }
+                    }
+                } else {
+                    let results: PoolResults<Counted, Int> = try pool.imap(numbers, chunkSize: 3, lookAhead: 4, slow)
+                    for try await value in results {
+                        take(value)
+                        if values.count == 300 { break }
+                    }
+                }
+                #expect(values == Array(0..<300))
+                #expect(most <= 15, "\(most) items were read ahead")
+            }
+        }
+
+        /// To count its items would be to look at all of them.
+        @Test func aCollectionThatHasToBeReadIsNotCounted() async throws {
+            try await withPool(processes: 1) { pool async throws in
+                var values: [Int] = []
+                for try await value in try pool.imap(Odd(), { $0 }) {
+                    values.append(value)
+                    if values.count == 5 { break }
+                }
+                #expect(values == [1, 3, 5, 7, 9])
+                #expect(try await pool.map(Set(0..<50)) { $0 }.sorted() == Array(0..<50))
             }
         }
 

@@ -1,4 +1,5 @@
 import Glibc
+import MultiprocessingSystem
 import MultiprocessingTestKit
 import Synchronization
 import Testing
@@ -164,6 +165,63 @@ extension ProcessTests {
                 }
             }
             #expect(begun.load() == 1200)
+        }
+
+        /// Cancelled just when it begins, a task must not run on in its worker as nobody's.
+        @Test func cancellationAtTheBeginning() async throws {
+            try await withPool(processes: 2) { pool async throws in
+                _ = try await pool.map(0..<8, chunkSize: 1) { $0 }
+                for round in 0..<40 {
+                    let task = try pool.submit { pause(.seconds(60)) }
+                    let end = ContinuousClock.now + .microseconds(round * 5)
+                    while ContinuousClock.now < end {}
+                    task.cancel()
+                    try await check(pool: .cancelled) { try await task.value }
+                }
+                // The pool has to look: what a worker is at, it only notes.
+                let isFree = try await eventually(within: .seconds(20)) {
+                    pool.snapshot.workers.allSatisfy { $0.state == .idle } && pool.snapshot.workers.count == 2
+                }
+                #expect(isFree, "\(pool.snapshot)")
+                #expect(try await pool.map(0..<8, chunkSize: 1) { $0 }.count == 8)
+            }
+        }
+
+        @Test func limitsBeyondWhatAClockCanCount() async throws {
+            var options = PoolOptions()
+            options.initializerTimeout = .seconds(Int64.max)
+            options.exitTimeout = .seconds(Int64.max)
+            options.grace = .seconds(Int64.max)
+            try await withPool(processes: 1, options: options, state: { 1 }, onExit: { $0 += 1 }) { pool async throws in
+                #expect(try await pool.apply(timeout: .seconds(Int64.max)) { 1 } == 1)
+                #expect(try await pool.map(0..<9, chunkSize: 3, timeout: .seconds(Int64.max)) { $0 }.count == 9)
+                let ends = try pool.submit { () async throws -> Void in try await Task.sleep(for: .seconds(60)) }
+                #expect(try await eventually { ends.state == .running })
+                ends.cancel()
+                #expect(try await pool.apply { 1 } == 1)
+            }
+        }
+
+        /// The runtime keeps a sleep that is cancelled until its time has come; there would be one for every task with a limit.
+        @Test func timersOfTasksThatAreDoneLeaveNothing() async throws {
+            try await isolated {
+                func sleepAndCancel() async throws -> Int {
+                    let sleeps = (0..<10_000).map { _ in Task.detached { await PoolCore.sleep(for: .seconds(3600)) } }
+                    try await Task.sleep(for: .milliseconds(20))
+                    for sleep in sleeps { sleep.cancel() }
+                    for sleep in sleeps { await sleep.value }
+                    // They are kept for a moment.
+                    try await Task.sleep(for: .milliseconds(250))
+                    return ProcessUsage(of: getpid())?.residentMemory ?? 0
+                }
+                // What a process has grows at first, whatever is given back.
+                for _ in 0..<3 { _ = try await sleepAndCancel() }
+                let before = try await sleepAndCancel()
+                var after = 0
+                for _ in 0..<4 { after = try await sleepAndCancel() }
+                // It would be several hundred bytes for each of 40 000.
+                try check(after - before < 8 << 20, "\(after - before) bytes are kept")
+            }
         }
 
         @Test func poolsInsidePoolsShareWhatThereIs() async throws {
