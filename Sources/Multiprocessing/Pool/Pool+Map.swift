@@ -78,7 +78,7 @@ extension Pool {
 
     func all<Item, Value>(of stream: ChunkStream<Item, Value>) async throws -> [Value] {
         var results = AllResults<Value>()
-        while let settled = try await stream.next(after: nil) { try results.add(settled) }
+        while let settled = try await stream.next() { try results.add(settled) }
         return results.inOrder
     }
 
