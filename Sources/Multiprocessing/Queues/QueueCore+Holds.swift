@@ -131,8 +131,9 @@ extension QueueCore {
         else { return }
         var progress = WaitProgress.first
         progress.isAboutToSleep = false
-        // Also from a dead owner.
+        // Also from a dead owner, and when turns are reserved for others, who may never come.
         progress.isOverdue = true
+        progress.sleeps = 1
         guard case .taken(let dead) = memory.consumerGuard.take(progress) else { return }
         defer { memory.consumerGuard.release() }
         if dead != nil { try repairHolds() }
