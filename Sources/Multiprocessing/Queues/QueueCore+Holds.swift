@@ -42,6 +42,7 @@ extension QueueCore {
         let old = hold.load()
         // Beyond those in use all are free.
         guard old.isFree else { return nil }
+        hold.noteCompletions(old)
         hold.owner.pointee.store(ProcessStamp.current.rawValue, ordering: .relaxed)
         hold.position.pointee.store(position.rawValue, ordering: .relaxed)
         hold.byteCount.pointee.store(UInt64(byteCount), ordering: .relaxed)
