@@ -42,6 +42,7 @@ extension QueueCore {
         let old = hold.load()
         // Beyond those in use all are free.
         guard old.isFree else { return nil }
+        hold.noteCompletions(old)
         hold.owner.pointee.store(ProcessStamp.current.rawValue, ordering: .relaxed)
         hold.position.pointee.store(position.rawValue, ordering: .relaxed)
         hold.byteCount.pointee.store(UInt64(byteCount), ordering: .relaxed)
@@ -131,8 +132,9 @@ extension QueueCore {
         else { return }
         var progress = WaitProgress.first
         progress.isAboutToSleep = false
-        // Also from a dead owner.
+        // Also from a dead owner, and when turns are reserved for others, who may never come.
         progress.isOverdue = true
+        progress.sleeps = 1
         guard case .taken(let dead) = memory.consumerGuard.take(progress) else { return }
         defer { memory.consumerGuard.release() }
         if dead != nil { try repairHolds() }

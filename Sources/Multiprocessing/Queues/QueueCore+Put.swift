@@ -130,6 +130,7 @@ extension QueueCore {
             }
             if put.count > 0 { try commit(put) }
         }
+        if put.count > 0 || sleepOn.0 == FutexWord(lowHalfOf: memory.head) { leave(&turn, progress) }
         guard put.count > 0 else {
             // A guard that is busy does not make a queue full.
             if sleepOn.0 == FutexWord(lowHalfOf: memory.head) {

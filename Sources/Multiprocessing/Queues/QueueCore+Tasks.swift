@@ -11,7 +11,7 @@ extension QueueCore {
             Int(clamping: memory.holdsEverUsed.pointee.load(ordering: .acquiring)),
             QueueMemory.holdCount
         )
-        for index in 0..<used { done &+= memory.hold(index).load().completions }
+        for index in 0..<used { done &+= memory.hold(index).completions }
         let word = headWord
         done &+= memory.headField(word.copy, 2).pointee.load(ordering: .acquiring)
         return max(0, Int(clamping: Int64(bitPattern: tailWord.sequence &- done)))

@@ -141,17 +141,20 @@ final class QueueCore: Sendable {
         _ turn: inout Turn
     ) -> (isTaken: Bool, deadOwner: ProcessStamp?, sleepOn: (FutexWord, UInt32)?) {
         var progress = progress
-        if turn.awaited != word.futex {
-            leave(&turn, progress)
-            // It slept on something else: among those who wait for the guard it is a newcomer.
+        let isAwaited = turn.awaited == word.futex
+        if !isAwaited, !progress.isOverdue {
+            // It slept on something else: among those who wait for the guard it is a newcomer. Not for ever, as turns may be reserved for
+            // those who do not come: when nothing has happened for milliseconds, it is time to take what is free.
             progress.sleeps = 0
             progress.starved = 0
         }
         switch word.take(progress) {
         case .taken(let dead):
-            turn.awaited = nil
+            // Who waits for the second of two guards takes the first meanwhile, and keeps its claim.
+            if isAwaited { turn.awaited = nil }
             return (true, dead, nil)
         case .busy(let futex, let value):
+            if !isAwaited { leave(&turn, progress) }
             turn.awaited = futex
             return (false, nil, (futex, value))
         }

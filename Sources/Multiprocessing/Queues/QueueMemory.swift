@@ -145,6 +145,22 @@ struct QueueMemory: @unchecked Sendable {
         var deadline: UnsafeMutablePointer<Atomic<UInt64>> { base + 4 }
         /// The number of the item, from zero.
         var sequence: UnsafeMutablePointer<Atomic<UInt64>> { base + 5 }
+        /// How many items were done with here at some moment: the state does not count for ever. Written under the consumer guard.
+        private var completionsSeen: UnsafeMutablePointer<Atomic<UInt64>> { base + 6 }
+
+        /// How many items were done with here. At any time.
+        var completions: UInt64 {
+            // The earlier number first.
+            let seen = completionsSeen.pointee.load(ordering: .acquiring)
+            return load().completions(after: seen)
+        }
+
+        /// Notes how many items were done with here, long before the state's number comes round. Before each use, with the consumer guard.
+        func noteCompletions(_ state: HoldState) {
+            let seen = completionsSeen.pointee.load(ordering: .relaxed)
+            let now = state.completions(after: seen)
+            if now &- seen > 1 << 32 { completionsSeen.pointee.store(now, ordering: .releasing) }
+        }
 
         func load() -> HoldState {
             HoldState(rawValue: state.pointee.load(ordering: .sequentiallyConsistent))

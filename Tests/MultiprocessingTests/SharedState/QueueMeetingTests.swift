@@ -71,6 +71,26 @@ extension ProcessTests {
             }
         }
 
+        /// Turns at the consumers' guard are reserved for consumers that found nothing to take and went to sleep elsewhere: a producer that
+        /// needs that guard for room takes it in the end, and so does a look at leases.
+        @Test func turnsThatNobodyComesFor() async throws {
+            let queue = try Queue<[UInt8]>(maximumBytes: 64 << 10)
+            let memory = queue.core.memory
+            let reserved = OwnerWordState.free(reservedTurns: 200).rawValue
+            for size in [60_000, 50_000] {
+                try await queue.put([UInt8](repeating: 1, count: 30_000))
+                _ = try await queue.get()
+                memory.block.word(128).pointee.store(reserved, ordering: .relaxed)
+                try await queue.put([UInt8](repeating: 2, count: size), timeout: .seconds(10))
+                #expect(try queue.getImmediately().count == size)
+            }
+            try await queue.put([3])
+            let lease = try await queue.lease(for: .milliseconds(1))
+            memory.block.word(128).pointee.store(reserved, ordering: .relaxed)
+            #expect(try await waitAny(of: [queue], timeout: .seconds(10)) == [0])
+            #expect(!lease.isHeld)
+        }
+
         /// Runs `body` again and again until one who sleeps on a guard was woken for no other reason.
         private static func isWoken(at word: FutexWord, by body: () async throws -> Void) async throws -> Bool {
             let isOver = Flag()

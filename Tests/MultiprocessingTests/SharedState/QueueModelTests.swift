@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import Multiprocessing
@@ -182,5 +183,26 @@ import Testing
         var delivered = state.delivering(.leased)
         for _ in 0..<300 { delivered = delivered.becoming(.returned).delivering(.leased) }
         #expect(delivered.deliveries == HoldState.mostDeliveries && delivered.completions == done)
+        // Whoever had it before has not got it now, however often it was delivered.
+        #expect(delivered.returning(maximumDeliveries: .max).delivering(.leased) != delivered)
+    }
+
+    /// As after very many leases, one after the other, all of them completed: what is unfinished stays exact.
+    @Test func moreCompletionsThanAHoldCounts() throws {
+        let queue = try Queue<Int>()
+        let memory = queue.core.memory
+        let earlier: UInt64 = 1 << 34 - 3
+        memory.hold(0).state.pointee.store(earlier << 30, ordering: .relaxed)
+        memory.holdsEverUsed.pointee.store(1, ordering: .relaxed)
+        memory.done.pointee.store(0 &- earlier, ordering: .relaxed)
+        for number in 0..<7 {
+            try queue.putImmediately(number)
+            let lease = try queue.lease(timeout: .seconds(10))
+            #expect(queue.core.unfinished == 1)
+            try lease.complete()
+            #expect(queue.core.unfinished == 0)
+        }
+        #expect(memory.hold(0).load().completions == 4)
+        #expect(try queue.join(timeout: .zero))
     }
 }
