@@ -141,6 +141,8 @@ public class Pool: @unchecked Sendable {
 
     /// Takes no more tasks; those that there are will be done, and then the workers leave. Does not wait. Python: `close()`.
     ///
+    /// A map submits as it goes on, so that one which is under way ends with ``PoolError/Code/closed``, unless all of it was submitted.
+    ///
     /// - Parameter cancellingWaiting: whether those that no worker has begun are cancelled. Python: `shutdown(cancel_futures=)`.
     public func close(cancellingWaiting: Bool = false) { core.close(cancellingWaiting: cancellingWaiting) }
 
