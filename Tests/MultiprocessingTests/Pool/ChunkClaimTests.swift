@@ -27,7 +27,7 @@ struct ChunkClaimTests {
             ChunkReporter.$current.withValue(told.reporter(pace)) {
                 var chunk = ChunkRun<Int>()
                 for item in 0..<100_000 {
-                    chunk.begin()
+                    guard chunk.begin() else { break }
                     let claimed = told.claims.withLock { $0.last ?? 0 }
                     if item >= claimed { Issue.record("item \(item), where \(claimed) were claimed") }
                     chunk.add(item)
@@ -46,7 +46,8 @@ struct ChunkClaimTests {
         ChunkReporter.$current.withValue(Told().reporter(pace)) {
             var chunk = ChunkRun<Int>()
             for item in 0..<1000 {
-                chunk.begin()
+                let begins = chunk.begin()
+                #expect(begins)
                 chunk.add(item)
             }
             _ = chunk.end()
@@ -54,7 +55,8 @@ struct ChunkClaimTests {
         ChunkReporter.$current.withValue(told.reporter(pace)) {
             var chunk = ChunkRun<Int>()
             for item in 0..<5 {
-                chunk.begin()
+                let begins = chunk.begin()
+                #expect(begins)
                 if item > 0 {
                     #expect(told.claims.withLock { $0.last } == item + 1)
                     #expect(told.values.withLock { $0 } == item)

@@ -44,7 +44,7 @@ struct ChunkLedgerTests {
     @Test func aChunkThatFailsWithAllItsValuesThere() throws {
         var ledger = ChunkLedger<Int, Int>(try Self.settings(), pool: "Pool")
         ledger.begin(0, Chunk(start: 0, items: [0, 1]))
-        #expect(ledger.arrived(0, try Self.result(0, 0..<2)).pieces.map(\.values) == [[0, 1]])
+        #expect(ledger.arrived(0, .values(try Self.result(0, 0..<2))).pieces.map(\.values) == [[0, 1]])
         let settled = ledger.resolved(0, .failure(PoolError(.terminated, "")))
         #expect(settled.failures.isEmpty && settled.pieces.isEmpty && settled.again.isEmpty)
         #expect(ledger.isEmpty)
