@@ -65,7 +65,7 @@ extension ProcessTests {
         @Test(arguments: 0..<4) func memoryIsDamaged(seed: Int) async throws {
             try await isolated(options: Self.options) {
                 var generator = Numbers(state: UInt64(seed) + 1)
-                for _ in 0..<150 {
+                for _ in 0..<60 {
                     let target = try Target()
                     for _ in 0..<3 {
                         Self.use(target.a, &generator)
