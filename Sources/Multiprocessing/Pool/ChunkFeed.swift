@@ -142,6 +142,7 @@ where Items.Element: Codable & Sendable {
                 ) { arrivals.put(.resolved(number, $0)) }
                 work.memoryLimit = settings.memoryLimit
                 work.items = chunk.range
+                work.isPart = !announces
                 work.part = { arrivals.put(.part(number, $0)) }
                 if announces { arrivals.put(.begun(number, chunk)) }
                 do {

@@ -103,12 +103,22 @@ struct ChunkLedger<Item, Value: Codable & Sendable> {
         do {
             switch part {
             case .values(let content):
-                let result: ChunkResult<Value> = try PoolCore.Outcome.value(content, 0).decoded()
+                let result: ChunkResult<Value>
+                do {
+                    result = try PoolCore.Outcome.value(content, 0).decoded()
+                } catch  where entry.chunk.isLoose && !entry.rest.isEmpty {
+                    // It is that of one item, the next; the others have nothing to do with it.
+                    let index = entry.rest.lowerBound
+                    settled.failures.append((index..<(index + 1), indexed(error, index)))
+                    entry.received += 1
+                    break
+                }
                 try take(result, &entry, &settled)
             case .singly(let place, let content):
                 let values = try content.withBytes { try SinglyValues.decode($0, as: Value.self) }
                 try take(ChunkResult(offset: place, values: values, error: nil), &entry, &settled)
             case .returned(let place):
+                guard entry.chunk.isLoose else { break }
                 let kept = entry.chunk.range.prefix(max(place, entry.received))
                 settled.isSlow = true
                 again(kept.upperBound..<entry.chunk.range.upperBound, entry, &settled)

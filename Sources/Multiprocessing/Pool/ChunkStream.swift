@@ -46,7 +46,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         // What counts tasks, or limits their time, is to count items.
         isLoose =
             settings.chunkSize == 1 && settings.timeout == nil && settings.memoryLimit == nil
-            && pool.options.tasksPerWorker == nil
+            && pool.options.tasksPerWorker == nil && pool.options.memoryPerTask == nil
             && pool.core.transport.takesLooseChunks
         sizer = isLoose ? .loose : ChunkSizer()
         ledger = ChunkLedger(settings, pool: pool.options.name)
@@ -88,7 +88,10 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         return settings.lookAhead.map { max(0, min(size, $0 - ledger.itemCount - held.items)) } ?? size
     }
 
-    private func submit(_ chunk: Chunk<Item>) throws {
+    private func submitAgain(_ chunk: Chunk<Item>) throws { try submit(chunk, isPart: true) }
+
+    /// - Parameter isPart: whether it is of a chunk that the pool has taken on before.
+    private func submit(_ chunk: Chunk<Item>, isPart: Bool = false) throws {
         let arguments = try travelling { () throws(ClosureError) in try encode(chunk.items) }
         let (number, arrivals) = (nextChunk, arrivals)
         nextChunk += 1
@@ -102,6 +105,7 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
         work.memoryLimit = settings.memoryLimit
         work.items = chunk.range
         work.isLoose = chunk.isLoose
+        work.isPart = isPart
         work.part = { arrivals.put(.part(number, $0)) }
         tasks[number] = try pool.core.submit(work)
         ledger.begin(number, chunk)
@@ -115,13 +119,13 @@ final class ChunkStream<Item, Value: Codable & Sendable>: ChunkSource {
             case .part(let number, let part):
                 var settled = ledger.arrived(number, part)
                 if settled.isSlow { sizer.begin() }
-                settled.resubmit(together: sizer.size, submit)
+                settled.resubmit(together: sizer.size, submitAgain)
                 return settled
             case .resolved(let number, let outcome):
                 tasks[number] = nil
                 var settled = ledger.resolved(number, outcome)
                 if let (items, nanoseconds) = settled.timing { sizer.note(items: items, nanoseconds: nanoseconds) }
-                settled.resubmit(together: sizer.size, submit)
+                settled.resubmit(together: sizer.size, submitAgain)
                 return settled
             }
         }

@@ -97,7 +97,7 @@ extension PoolCore {
         try carryOut { state in
             let id = state.nextTask
             var actions: [PoolScheduler.Action] = []
-            guard state.scheduler.submit(id, retries: work.retries, &actions) else {
+            guard state.scheduler.submit(id, retries: work.retries, isPart: work.isPart, &actions) else {
                 throw state.scheduler.hasGivenUp
                     ? gaveUp(state)
                     : PoolError(.closed, "\(name) takes no more tasks: it was closed or terminated")

@@ -27,6 +27,8 @@ final class PoolCore: Sendable {
         /// Which items of a map it is about.
         var items: Range<Int>?
         var completion: @Sendable (Outcome) -> Void
+        /// Whether it is part of what the pool has taken on before, and so is taken on when it was closed since.
+        var isPart = false
         /// Whether its items are a loose chunk.
         var isLoose = false
         /// Called with what is known of some of its items before it is resolved.

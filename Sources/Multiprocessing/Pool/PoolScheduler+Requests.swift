@@ -7,8 +7,11 @@ extension PoolScheduler {
     }
 
     /// Takes a task on; false if the pool takes none any more.
-    mutating func submit(_ task: TaskID, retries: Int = 0, _ actions: inout [Action]) -> Bool {
-        guard isOpen else { return false }
+    ///
+    /// - Parameter isPart: whether it is part of a task that was taken on before: such a one is taken on as long as the pool has not
+    ///   ended.
+    mutating func submit(_ task: TaskID, retries: Int = 0, isPart: Bool = false, _ actions: inout [Action]) -> Bool {
+        guard isOpen || isPart && phase == .closed && !hasGivenUp && !hasEnded else { return false }
         tasks[task] = Task(retries: retries)
         waiting.append(task)
         actions += settle()

@@ -130,13 +130,15 @@ final class PoolWorker: Sendable {
             return state.running?.task
         }
         task?.cancel()
-        if task != nil { giveBackRest() }
+        giveBackRest(of: id)
     }
 
     /// Gives back what has not begun of a loose chunk, and so has the pool notice the values that have left. For one that takes long.
-    func giveBackRest() {
+    ///
+    /// - Parameter task: only if it is this one; nil is whichever has begun.
+    func giveBackRest(of task: Int? = nil) {
         let (id, loose) = state.withLock { ($0.begun, $0.loose) }
-        guard let id, let begun = loose?.close() else { return }
+        guard let id, task == nil || task == id, let begun = loose?.close() else { return }
         try? send(PoolMessage(kind: .returned, task: id, number: begun))
     }
 
@@ -310,7 +312,11 @@ final class PoolWorker: Sendable {
             } explain: {
                 Self.explained($0)
             }
-            state.withLock { $0.loose = loose }
+            let isCancelled = state.withLock { state in
+                state.loose = loose
+                return state.isCancelled
+            }
+            if isCancelled { _ = loose?.close() }
         }
         let reporter =
             place?.reporter(of: id, loose, send: sendPart)

@@ -59,12 +59,15 @@ extension PoolMessage {
         guard let content else { throw SharedStateError(.malformed, "What came is no value of a task") }
         var joined: [UInt8] = []
         content.withBytes { Self.append($0, to: &joined) }
-        try connection.end.takeShort { bytes in
-            guard bytes.count > Self.fixedHeaderSize,
+        var count = 1
+        // What is wrong with the memory is for whoever receives next: what was taken is there.
+        try? connection.end.takeShort { bytes in
+            guard count < 256, bytes.count > Self.fixedHeaderSize,
                 bytes.loadUnaligned(as: UInt64.self) == UInt64(Kind.singlyValues.rawValue) | 1 << 8,
                 bytes.loadUnaligned(fromByteOffset: 8, as: Int64.self) == Int64(task)
             else { return false }
             Self.append(UnsafeRawBufferPointer(rebasing: bytes[Self.fixedHeaderSize...]), to: &joined)
+            count += 1
             return true
         }
         var message = self

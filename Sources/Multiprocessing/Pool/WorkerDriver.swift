@@ -5,7 +5,7 @@ internal import Synchronization
 ///
 /// The first reads a message, and does at once what it asks for: a task runs on the thread that read it, and no other has to be
 /// woken. As long as it is at a task nobody reads. Once a task has taken a millisecond, the second thread reads in its place, so
-/// that tasks can be taken back and cancelled; until a message comes after that task has ended. A loose chunk gives back then what has
+/// that tasks can be taken back and cancelled; until that task has ended. A loose chunk gives back then what has
 /// not begun of it.
 final class WorkerDriver: Sendable {
     private let connection: Connection
@@ -76,7 +76,11 @@ final class WorkerDriver: Sendable {
         if !hasSecond.load(ordering: .relaxed) {
             hasSecond.store(true, ordering: .relaxed)
             // Without it, tasks cannot be taken back or cancelled while another runs, but done.
-            try? Thread.detach(named: "mp-pool-reader") { self.watch() }
+            do {
+                try Thread.detach(named: "mp-pool-reader") { self.watch() }
+            } catch {
+                hasSecond.store(false, ordering: .relaxed)
+            }
         } else if secondSleeps.load(ordering: .sequentiallyConsistent) {
             turn.word.wake()
         }
@@ -92,12 +96,19 @@ final class WorkerDriver: Sendable {
         !isReading.exchange(true, ordering: .sequentiallyConsistent)
     }
 
-    private func readOne() {
-        guard let message = try? PoolMessage.received(from: connection) else {
+    /// - Parameter limit: how long to wait for a message; nil is without end.
+    /// - Returns: whether something has come, or nothing can come any more.
+    @discardableResult
+    private func readOne(within limit: Duration? = nil) -> Bool {
+        do {
+            worker.receive(try PoolMessage.received(from: connection, timeout: limit))
+        } catch let error as SharedStateError where limit != nil && error.code == .timedOut {
+            return false
+        } catch {
             isOver.store(true, ordering: .releasing)
-            return disconnected()
+            disconnected()
         }
-        worker.receive(message)
+        return true
     }
 
     // MARK: The second thread
@@ -113,10 +124,13 @@ final class WorkerDriver: Sendable {
             ThisProcess.pause(Self.patience)
             looks = turn.value == seen ? looks + 1 : 0
             guard seen & 1 == 1, turn.value == seen, takeReading() else { continue }
-            worker.giveBackRest()
+            // In short looks: the next task may be a loose chunk, which is to give back its rest as well if it takes long. And
+            // a chunk may not have got as far as that by now.
+            var limit = Self.patience
             repeat {
-                readOne()
-                bell.ring()
+                if turn.value == seen { worker.giveBackRest() }
+                if readOne(within: limit) { bell.ring() }
+                limit = min(limit * 2, .milliseconds(16))
             } while turn.value == seen && !isOver.load(ordering: .acquiring)
             isReading.store(false, ordering: .sequentiallyConsistent)
             bell.ring()

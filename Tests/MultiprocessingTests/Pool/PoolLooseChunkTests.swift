@@ -22,6 +22,22 @@ private struct Stubborn: Codable, Sendable {
     }
 }
 
+/// A value that cannot be read everywhere.
+private struct Unreadable: Codable, Sendable {
+    struct Refusal: Error {}
+    var number: Int
+
+    init(_ number: Int) { self.number = number }
+    init(from decoder: any Decoder) throws {
+        number = try decoder.singleValueContainer().decode(Int.self)
+        if number % 100 == 50 { throw Refusal() }
+    }
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(number)
+    }
+}
+
 extension ProcessTests {
     /// Items that are to go alone go together while they are short, and nobody notices but by the time that it takes.
     @Suite(.timeLimit(.minutes(2)))
@@ -130,6 +146,25 @@ extension ProcessTests {
                     }
                 }
                 #expect(failed == (0..<1000).filter { $0 % 100 == 99 })
+                #expect((0..<1000).allSatisfy { calls[$0] == 1 })
+            }
+        }
+
+        @Test func aValueThatCannotBeReadIsItsItemsFailure() async throws {
+            let calls = try SharedArray<Int>(count: 1000)
+            try await withPool(processes: 1) { pool async throws in
+                var failed: [Int] = []
+                let results = try pool.imap(0..<1000, chunkSize: 1) { number in
+                    calls[number] += 1
+                    return Unreadable(number)
+                }
+                for try await outcome in results.outcomes {
+                    switch outcome.result {
+                    case .success(let value): #expect(value.number == outcome.index)
+                    case .failure: failed.append(outcome.index)
+                    }
+                }
+                #expect(failed == (0..<1000).filter { $0 % 100 == 50 })
                 #expect((0..<1000).allSatisfy { calls[$0] == 1 })
             }
         }

@@ -38,6 +38,22 @@ struct PoolSchedulerTests {
         }
     }
 
+    @Test func partsOfWhatWasTakenOnAreTakenOnAfterClosing() {
+        var scheduler = PoolScheduler(PoolScheduler.Configuration(size: 1))
+        var actions = scheduler.begin()
+        actions += scheduler.workerReady(0)
+        #expect(scheduler.submit(1, &actions))
+        actions += scheduler.close()
+        #expect(!scheduler.submit(2, &actions))
+        #expect(scheduler.submit(3, isPart: true, &actions))
+        actions += scheduler.taskBegan(1, by: 0) + scheduler.taskFinished(1, by: 0)
+        #expect(!actions.contains(.stop(0)))
+        actions += scheduler.taskBegan(3, by: 0) + scheduler.taskFinished(3, by: 0)
+        #expect(actions.contains(.resolve(3, .finished)) && actions.contains(.stop(0)))
+        actions += scheduler.workerEnded(0, at: .zero)
+        #expect(actions.last == .ended && !scheduler.submit(4, isPart: true, &actions))
+    }
+
     @Test(arguments: 0..<200)
     func randomSchedule(seed: UInt64) {
         var random = Seeded(state: seed &* 0x9e37_79b9_7f4a_7c15 | 1)
