@@ -124,13 +124,13 @@ final class WorkerDriver: Sendable {
             ThisProcess.pause(Self.patience)
             looks = turn.value == seen ? looks + 1 : 0
             guard seen & 1 == 1, turn.value == seen, takeReading() else { continue }
-            // In short looks: the next task may be a loose chunk, which is to give back its rest as well if it takes long. And
-            // a chunk may not have got as far as that by now.
+            // Not without end: the next task may be a loose chunk, which is to give back its rest as well if it takes long. And a chunk
+            // may not have got as far as that by now. Each look is twice as long, because a task that waits should cost nothing.
             var limit = Self.patience
             repeat {
                 if turn.value == seen { worker.giveBackRest() }
                 if readOne(within: limit) { bell.ring() }
-                limit = min(limit * 2, .milliseconds(16))
+                limit = min(limit * 2, .milliseconds(250))
             } while turn.value == seen && !isOver.load(ordering: .acquiring)
             isReading.store(false, ordering: .sequentiallyConsistent)
             bell.ring()
